@@ -14,4 +14,5 @@ pub mod model_source;
 pub mod options;
 pub mod runner;
 pub mod server_metrics;
+pub mod visible_gpu;
 pub mod workload;

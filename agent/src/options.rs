@@ -6,7 +6,7 @@ use host::Root;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::{EarlyStopping, Settings};
 use std::{num::NonZeroUsize, path::PathBuf};
-use telemetry::{InstrumentSources, VisibleDevices};
+use telemetry::{InstrumentSources, OpenedGpu};
 
 /// Options that select a model.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +31,7 @@ pub struct ModelOptions {
     /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
-    /// Device: cpu, or an NVIDIA GPU: cuda:0 or cuda:GPU-UUID
+    /// Device: cpu, or an NVIDIA GPU: cuda:0, cuda:GPU-UUID or cuda:MIG-UUID
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Inference threads [default: all cores]
@@ -186,23 +186,10 @@ pub struct InstrumentOptions {
     /// NVIDIA management library to use instead of the system's; recorded in the results
     #[arg(long, value_name = "FILE", env = "FLEETMARK_NVML_LIBRARY")]
     pub nvml_library: Option<PathBuf>,
-    /// GPUs visible to CUDA
-    #[arg(long, hide = true, env = "CUDA_VISIBLE_DEVICES", hide_env = true)]
-    visible_gpus: Option<String>,
-    /// Enumeration order of CUDA devices
-    #[arg(long, hide = true, env = "CUDA_DEVICE_ORDER", hide_env = true)]
-    gpu_order: Option<String>,
 }
 
 impl InstrumentOptions {
-    pub fn sources(&self) -> InstrumentSources {
-        InstrumentSources {
-            root: Root::default(),
-            nvml_library: self.nvml_library.clone(),
-            visible: VisibleDevices {
-                devices: self.visible_gpus.clone(),
-                order: self.gpu_order.clone(),
-            },
-        }
+    pub fn sources(&self, gpu: Option<OpenedGpu>) -> InstrumentSources {
+        InstrumentSources { root: Root::default(), nvml_library: self.nvml_library.clone(), gpu }
     }
 }

@@ -43,7 +43,7 @@ fn cases(model: &str, adapter: Option<&str>) -> Vec<Case> {
 }
 
 /// An agent that finds the software GPU under the driver's name.
-fn agent(workspace: &Workspace, arguments: &[&str]) -> Command {
+pub(crate) fn agent(workspace: &Workspace, arguments: &[&str]) -> Command {
     let driver = workspace.path("driver");
     fs::create_dir_all(&driver).expect("a folder can be created");
     let name = driver.join("libcuda.so.1");
@@ -343,7 +343,7 @@ fn a_prediction_needs_no_gpu_and_is_labeled() {
 const UUID: &str = "GPU-464c4d4b-736f-6674-7761-726547505530";
 
 /// What `agent doctor --json` prints. NVIDIA's management library tells of the same GPU.
-fn doctor(mut command: Command, gpu: &Value, workspace: &Workspace, code: i32) -> Value {
+pub(crate) fn doctor(mut command: Command, gpu: &Value, workspace: &Workspace, code: i32) -> Value {
     command.env("NVML_STANDIN_SCRIPT", workspace.write("nvml.json", gpu.to_string()));
     command.env("FLEETMARK_NVML_LIBRARY", library("nvml_standin"));
     let finished = Finished::of(&mut command).expect(code);
@@ -351,7 +351,7 @@ fn doctor(mut command: Command, gpu: &Value, workspace: &Workspace, code: i32) -
 }
 
 /// Status and detail of the findings about this.
-fn findings<'v>(seen: &'v Value, what: &str) -> Vec<(&'v str, &'v str)> {
+pub(crate) fn findings<'v>(seen: &'v Value, what: &str) -> Vec<(&'v str, &'v str)> {
     let found = seen["findings"].as_array().expect("findings").iter();
     let text = |value: &'v Value| value.as_str().expect("a text");
     let found = found.filter(|finding| finding["what"] == what);

@@ -38,6 +38,7 @@ mod sagemaker_streams;
 mod samsum;
 mod schema;
 mod serve;
+mod several_gpus;
 mod sharing;
 mod storage;
 mod strangers;

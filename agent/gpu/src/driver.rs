@@ -16,7 +16,7 @@ const FUNCTIONS: [&str; 35] = [
     "cuDeviceGetAttribute",
     "cuDeviceGetCount",
     "cuDeviceGetName",
-    "cuDeviceGetUuid",
+    "cuDeviceGetUuid_v2",
     "cuDevicePrimaryCtxRelease_v2",
     "cuDevicePrimaryCtxRetain",
     "cuDeviceTotalMem_v2",
@@ -58,10 +58,12 @@ pub enum Error {
         "the NVIDIA driver supports CUDA {found}: expected {OLDEST} or later (driver 470 or later)"
     )]
     TooOld { found: Version },
-    #[error("no NVIDIA GPU is visible to this process")]
+    #[error("no NVIDIA GPU is visible: check nvidia-smi -L and CUDA_VISIBLE_DEVICES")]
     NoDevice,
     #[error("no GPU {name}: expected {known}")]
     Unknown { name: DeviceName, known: String },
+    #[error("{name} is ambiguous: it is the start of {matches}")]
+    Ambiguous { name: DeviceName, matches: String },
     #[error("{gpu} has compute capability {found}: expected 7.5 or higher")]
     Capability { gpu: String, found: Capability },
     #[error("out of GPU memory: {bytes} bytes requested, {free} bytes free")]
@@ -196,37 +198,37 @@ impl Driver {
         path_at(&std::fs::read_to_string("/proc/self/maps").ok()?, function as usize)
     }
 
-    /// UUIDs in the order of ordinals.
-    fn uuids() -> Result<Vec<String>, Error> {
+    /// The GPUs that this process sees, in the order of ordinals.
+    #[expect(unsafe_code, reason = "calls into the driver's library")]
+    fn visible() -> Result<Vec<Visible>, Error> {
         let count = result::device::get_count().map_err(Error::call("cuDeviceGetCount"))?;
-        let uuid = |ordinal| -> Result<String, Error> {
+        let visible = |ordinal| -> Result<Visible, Error> {
             let device = result::device::get(ordinal).map_err(Error::call("cuDeviceGet"))?;
-            let uuid = result::device::get_uuid(device).map_err(Error::call("cuDeviceGetUuid"))?;
-            Ok(format_uuid(uuid.bytes.map(i8::cast_unsigned)))
+            let name = result::device::get_name(device).map_err(Error::call("cuDeviceGetName"))?;
+            let mut uuid = sys::CUuuid { bytes: [0; 16] };
+            // Safety: `uuid` outlives the call. The first version of this function gives the UUID of the
+            // whole GPU for an instance of MIG; this one gives the instance's.
+            let outcome = unsafe { sys::cuDeviceGetUuid_v2(&raw mut uuid, device) }.result();
+            outcome.map_err(Error::call("cuDeviceGetUuid"))?;
+            let prefix = if is_instance(&name) { "MIG" } else { "GPU" };
+            Ok(Visible {
+                uuid: format_uuid(prefix, uuid.bytes.map(i8::cast_unsigned)),
+                name,
+                device,
+            })
         };
-        (0..count).map(uuid).collect()
+        (0..count).map(visible).collect()
+    }
+
+    /// The UUID of a GPU, or of an instance of MIG, as NVIDIA's management library knows it. Opens no
+    /// context on it.
+    pub fn uuid(self, name: &DeviceName) -> Result<String, Error> {
+        named(name, &Self::visible()?).map(|found| found.uuid)
     }
 
     #[expect(unsafe_code, reason = "calls into the driver's library")]
     pub fn open(self, name: &DeviceName) -> Result<Arc<Gpu>, Error> {
-        let uuids = Self::uuids()?;
-        if uuids.is_empty() {
-            return Err(Error::NoDevice);
-        }
-        let ordinal = match name {
-            DeviceName::Ordinal(ordinal) => Some(*ordinal).filter(|place| *place < uuids.len()),
-            DeviceName::Uuid(uuid) => {
-                let part = |text: &str| text[4..].to_owned();
-                uuids.iter().position(|known| part(known).starts_with(&part(uuid)))
-            }
-        };
-        let Some(ordinal) = ordinal else {
-            let known: Vec<String> =
-                uuids.iter().enumerate().map(|(i, uuid)| format!("cuda:{i} ({uuid})")).collect();
-            return Err(Error::Unknown { name: name.clone(), known: known.join(", ") });
-        };
-        let device = i32::try_from(ordinal).expect("a machine has few GPUs");
-        let device = result::device::get(device).map_err(Error::call("cuDeviceGet"))?;
+        let Visible { uuid, name: gpu_name, device } = named(name, &Self::visible()?)?;
         let attribute = |which| {
             // Safety: `device` is the driver's own handle.
             let value = unsafe { result::device::get_attribute(device, which) };
@@ -236,7 +238,6 @@ impl Driver {
             major: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             minor: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         };
-        let gpu_name = result::device::get_name(device).map_err(Error::call("cuDeviceGetName"))?;
         if capability < (Capability { major: 7, minor: 5 }) {
             return Err(Error::Capability { gpu: gpu_name, found: capability });
         }
@@ -246,7 +247,7 @@ impl Driver {
         let mut gpu = Gpu {
             driver: self.version,
             name: gpu_name,
-            uuid: uuids[ordinal].clone(),
+            uuid,
             capability,
             device,
             context,
@@ -271,8 +272,54 @@ fn path_at(maps: &str, address: usize) -> Option<PathBuf> {
     line.find('/').map(|start| PathBuf::from(&line[start..]))
 }
 
-fn format_uuid(bytes: [u8; 16]) -> String {
-    let mut text = "GPU".to_owned();
+/// A GPU, or an instance of MIG, that the driver shows to this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Visible {
+    /// With `GPU-` or `MIG-`.
+    uuid: String,
+    name: String,
+    device: sys::CUdevice,
+}
+
+impl Visible {
+    fn begins_with(&self, start: &str) -> bool {
+        self.uuid.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+    }
+}
+
+/// Whether the driver's name is that of an instance of MIG, such as `NVIDIA A100-SXM4-40GB MIG
+/// 1g.5gb`.
+fn is_instance(name: &str) -> bool {
+    name.split(' ').any(|word| word == "MIG")
+}
+
+/// The one GPU that `name` names.
+fn named(name: &DeviceName, visible: &[Visible]) -> Result<Visible, Error> {
+    let list = |gpus: &[(usize, &Visible)]| -> String {
+        let shown = gpus.iter().map(|(ordinal, gpu)| format!("cuda:{ordinal} ({})", gpu.uuid));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let all: Vec<(usize, &Visible)> = visible.iter().enumerate().collect();
+    if all.is_empty() {
+        return Err(Error::NoDevice);
+    }
+    let found: Vec<(usize, &Visible)> = match name {
+        DeviceName::Ordinal(wanted) => {
+            all.iter().filter(|(ordinal, _)| ordinal == wanted).copied().collect()
+        }
+        DeviceName::Uuid(wanted) => {
+            all.iter().filter(|(_, gpu)| gpu.begins_with(wanted)).copied().collect()
+        }
+    };
+    match found[..] {
+        [(_, one)] => Ok(one.clone()),
+        [] => Err(Error::Unknown { name: name.clone(), known: list(&all) }),
+        _ => Err(Error::Ambiguous { name: name.clone(), matches: list(&found) }),
+    }
+}
+
+fn format_uuid(prefix: &str, bytes: [u8; 16]) -> String {
+    let mut text = prefix.to_owned();
     for (place, byte) in bytes.iter().enumerate() {
         if matches!(place, 0 | 4 | 6 | 8 | 10) {
             text.push('-');
@@ -288,6 +335,7 @@ pub struct Gpu {
     pub driver: Version,
     /// As reported by the driver.
     pub name: String,
+    /// With `GPU-`, or with `MIG-` for an instance of MIG.
     pub uuid: String,
     pub capability: Capability,
     device: sys::CUdevice,
@@ -370,12 +418,47 @@ mod tests {
         assert_eq!(DeviceName::parse("cuda:12"), Some(DeviceName::Ordinal(12)));
         let uuid = "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f";
         let bytes = std::array::from_fn(|place| u8::try_from(place).unwrap());
-        assert_eq!(format_uuid(bytes), uuid);
+        assert_eq!(format_uuid("GPU", bytes), uuid);
         let name = format!("cuda:{uuid}");
         assert_eq!(DeviceName::parse(&name), Some(DeviceName::Uuid(uuid.to_owned())));
         assert_eq!(DeviceName::parse(&name).unwrap().to_string(), name);
         for name in ["cuda", "cuda:", "cuda:x", "cuda:-1", "cuda:GPU-", "cpu", "GPU-1"] {
             assert_eq!(DeviceName::parse(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_uuid_names_one_gpu_or_none() {
+        let visible = |uuid: &str, name: &str, device| Visible {
+            uuid: uuid.to_owned(),
+            name: name.to_owned(),
+            device,
+        };
+        let gpus = [
+            visible("GPU-12ab", "Tesla T4", 0),
+            visible("GPU-12cd", "Tesla T4", 1),
+            visible("MIG-12ab", "NVIDIA A100-SXM4-40GB MIG 1g.5gb", 2),
+        ];
+        let named = |name| super::named(&DeviceName::parse(name).unwrap(), &gpus);
+        for (name, device) in
+            [("cuda:1", 1), ("cuda:GPU-12a", 0), ("cuda:GPU-12CD", 1), ("cuda:MIG-1", 2)]
+        {
+            assert_eq!(named(name).unwrap().device, device, "{name}");
+        }
+        let all = "cuda:0 (GPU-12ab), cuda:1 (GPU-12cd)";
+        assert_eq!(
+            named("cuda:GPU-12").unwrap_err().to_string(),
+            format!("cuda:GPU-12 is ambiguous: it is the start of {all}")
+        );
+        let unknown = named("cuda:GPU-9").unwrap_err().to_string();
+        assert_eq!(unknown, format!("no GPU cuda:GPU-9: expected {all}, cuda:2 (MIG-12ab)"));
+        assert!(matches!(named("cuda:3"), Err(Error::Unknown { .. })));
+        assert!(matches!(super::named(&DeviceName::Ordinal(0), &[]), Err(Error::NoDevice)));
+    }
+
+    #[test]
+    fn instances_are_told_by_their_name() {
+        assert!(is_instance("NVIDIA A100-SXM4-40GB MIG 1g.5gb"));
+        assert!(!is_instance("NVIDIA A100-SXM4-40GB"));
     }
 }

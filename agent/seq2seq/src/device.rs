@@ -14,7 +14,8 @@ pub struct Device {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "unknown device `{0}`: expected cpu, cuda:0 (the first GPU), cuda:1, ..., or cuda:GPU-UUID"
+        "unknown device `{0}`: expected cpu, cuda:0 (the first GPU), cuda:1, ..., cuda:GPU-UUID or \
+         cuda:MIG-UUID"
     )]
     Unknown(String),
     #[error("cannot use {device}: {reason}")]
@@ -28,15 +29,15 @@ impl Device {
         Self { name: "cpu".to_owned(), gpu: None }
     }
 
-    /// Opens `cpu`, `cuda:0`, `cuda:1`, and so on, or `cuda:GPU-UUID`.
+    /// Opens `cpu`, `cuda:0`, `cuda:1`, and so on, `cuda:GPU-UUID` or `cuda:MIG-UUID`.
     pub fn open(name: &str) -> Result<Self, Error> {
-        if name == "cpu" {
-            return Ok(Self::cpu());
-        }
-        let wanted = DeviceName::parse(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
-        let opened = Driver::load().and_then(|driver| driver.open(&wanted));
-        let unusable = |reason| Error::Gpu { device: name.to_owned(), reason };
-        Ok(Self { name: name.to_owned(), gpu: Some(opened.map_err(unusable)?) })
+        let gpu = of_gpu(name, Driver::open)?;
+        Ok(Self { name: name.to_owned(), gpu })
+    }
+
+    /// The UUID of a GPU or of an instance of MIG, without opening it. `None` for the CPU.
+    pub fn uuid_of(name: &str) -> Result<Option<String>, Error> {
+        of_gpu(name, Driver::uuid)
     }
 
     /// The file of NVIDIA's driver library, which is loaded if it wasn't yet. `None` if there is none.
@@ -79,6 +80,19 @@ impl Device {
         let Gpu { name, uuid, capability, driver, .. } = &**gpu;
         Ok(format!("{name} ({uuid}), compute capability {capability}, driver for CUDA {driver}"))
     }
+}
+
+fn of_gpu<T>(
+    name: &str,
+    ask: impl FnOnce(Driver, &DeviceName) -> Result<T, gpu::Error>,
+) -> Result<Option<T>, Error> {
+    if name == "cpu" {
+        return Ok(None);
+    }
+    let wanted = DeviceName::parse(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
+    let found = Driver::load().and_then(|driver| ask(driver, &wanted));
+    let unusable = |reason| Error::Gpu { device: name.to_owned(), reason };
+    found.map(Some).map_err(unusable)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{bench, doctor, generate, health, join, serve};
 use clap::{Parser, Subcommand};
 use ops::{command_line, logs};
+use std::path::Path;
 
 /// Runs inference on one machine and measures it.
 #[derive(Debug, Parser)]
@@ -34,4 +35,20 @@ pub enum Command {
     /// Write man pages
     #[command(after_help = "Example:\n  agent man ~/.local/share/man/man1")]
     Man(command_line::Man),
+}
+
+impl Command {
+    /// The device that it computes on, with the library that reads GPUs instead of the system's. `None`
+    /// for commands without a device, and for the doctor, which reports what is wrong with it.
+    pub fn device(&self) -> Option<(&str, Option<&Path>)> {
+        match self {
+            Self::Join(options) => {
+                Some((&options.device, options.instruments.nvml_library.as_deref()))
+            }
+            Self::Generate(options) => Some((&options.model.device, None)),
+            Self::Bench(options) => Some((&options.model.device, None)),
+            Self::Serve(options) => Some((&options.device, None)),
+            Self::Doctor(_) | Self::Health(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
 }

@@ -36,7 +36,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    model: ModelOptions,
+    pub model: ModelOptions,
     /// Dialogues per batch
     #[arg(long, value_name = "N", default_value = "1")]
     batch_size: NonZeroUsize,

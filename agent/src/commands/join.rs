@@ -22,7 +22,7 @@ use ops::{environment, program::Exit, terminal};
 use rand::{TryRng, rngs::SysRng};
 use seq2seq::device::Device;
 use std::{future::Future, io::Read, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
-use telemetry::{InstrumentSet, ReadingSource, Sampler};
+use telemetry::{InstrumentSet, OpenedGpu, ReadingSource, Sampler};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,7 +43,7 @@ pub struct Options {
     /// Instance type of this machine [default: detected from SageMaker files or EC2 metadata]
     #[arg(long, value_name = "NAME")]
     pub instance_type: Option<String>,
-    /// Device: cpu, or an NVIDIA GPU: cuda:0 or cuda:GPU-UUID
+    /// Device: cpu, or an NVIDIA GPU: cuda:0, cuda:GPU-UUID or cuda:MIG-UUID
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Inference threads [default: all cores]
@@ -74,7 +74,7 @@ pub struct Options {
     #[command(flatten)]
     endpoints: EndpointOptions,
     #[command(flatten)]
-    instruments: InstrumentOptions,
+    pub instruments: InstrumentOptions,
     /// Pretend to be a machine of this name, for load tests; its samples are marked
     #[arg(long, value_name = "NAME", hide = true)]
     pub simulate_host: Option<String>,
@@ -130,7 +130,10 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<Exit
     };
     let (reports_in, reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
-    let panel = InstrumentSet::find(options.instruments.sources());
+    let gpu = device
+        .gpu()
+        .map(|gpu| OpenedGpu { device: device.name().to_owned(), uuid: gpu.uuid.clone() });
+    let panel = InstrumentSet::find(options.instruments.sources(gpu));
     let instruments = panel.instruments.clone();
     let (sampler, observations) = Sampler::start(panel).context("failed to start a thread")?;
     let permissions = options.endpoints.permissions();

@@ -11,7 +11,7 @@ pub mod serve;
 
 pub use cli::Cli;
 
-use crate::model_source;
+use crate::{model_source, visible_gpu};
 use anyhow::Context;
 use clap::CommandFactory;
 use cli::Command;
@@ -19,6 +19,9 @@ use ops::{command_line, program::Exit, terminal};
 use std::{future::Future, num::NonZeroUsize};
 
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    if let Some((device, nvml_library)) = cli.command.device() {
+        visible_gpu::make_visible(device, nvml_library)?;
+    }
     model_source::report_downloads_to(terminal::note);
     match cli.command {
         Command::Join(options) => join::run(&options),

@@ -41,9 +41,9 @@ pub struct Options {
     /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", env = "FLEETMARK_DTYPE", default_value = "f32")]
     dtype: Dtype,
-    /// Device: cpu, or an NVIDIA GPU: cuda:0 or cuda:GPU-UUID
+    /// Device: cpu, or an NVIDIA GPU: cuda:0, cuda:GPU-UUID or cuda:MIG-UUID
     #[arg(long, value_name = "DEVICE", env = "FLEETMARK_DEVICE", default_value = "cpu")]
-    device: String,
+    pub device: String,
     /// Inference threads [default: all cores]
     #[arg(long, value_name = "N", env = "FLEETMARK_THREADS")]
     threads: Option<NonZeroUsize>,

@@ -1,5 +1,5 @@
 use super::{Finding, Observations, Status, reach};
-use model::telemetry::{Metric, ThrottleReasons, Window};
+use model::telemetry::{Gpu, Metric, ThrottleReasons, Window};
 
 /// Reports mark a cell DEGRADED above this share of CPU time of other processes.
 const MAX_OTHER_LOAD: f64 = 0.05;
@@ -177,34 +177,55 @@ fn gpus(observations: &Observations) -> Vec<Finding> {
             Finding::ok("nvml", detail)
         });
     }
-    for gpu in &observations.instruments.gpus {
-        let known = |label: &str, value: Option<String>| {
-            value.map_or(String::new(), |value| format!(", {label}{value}"))
-        };
-        let memory = gpu.memory_bytes.map(|bytes| format!("{} MiB", bytes >> 20));
-        let watts = gpu.power_limit_watts.map(|watts| format!("{watts} W"));
-        let mhz = gpu.sm_max_mhz.map(|mhz| format!("{mhz} MHz"));
-        let detail = [
-            gpu.name.clone(),
-            known("", memory),
-            known("driver ", gpu.driver.clone()),
-            known("up to CUDA ", gpu.cuda_driver.clone()),
-            known("compute ", gpu.compute_capability.clone()),
-            known("limit ", watts),
-            known("up to ", mhz),
-        ];
-        let detail = detail.concat();
-        found.push(if gpu.is_mig_enabled == Some(true) {
-            let remedy = "select one instance with CUDA_VISIBLE_DEVICES=MIG-...";
-            Finding::trouble("gpu", format!("{detail}; MIG is enabled"), remedy)
-        } else if gpu.is_persistent == Some(false) {
-            let remedy = "nvidia-smi -pm 1: otherwise the driver unloads between runs";
-            Finding::trouble("gpu", format!("{detail}; persistence mode is off"), remedy)
-        } else {
-            Finding::ok("gpu", detail)
-        });
-    }
+    let gpus = &observations.instruments.gpus;
+    found.extend(gpus.iter().map(|gpu| of_gpu(gpu, gpus)));
     found
+}
+
+fn of_gpu(gpu: &Gpu, all: &[Gpu]) -> Finding {
+    let known = |label: &str, value: Option<String>| {
+        value.map_or(String::new(), |value| format!(", {label}{value}"))
+    };
+    let memory = known("", gpu.memory_bytes.map(|bytes| format!("{} MiB", bytes >> 20)));
+    let device = gpu.device.as_ref().map_or(String::new(), |device| format!("{device}: "));
+    let Gpu { name, uuid, .. } = gpu;
+    if let Some(parent) = &gpu.parent_uuid {
+        let detail = format!(
+            "{device}{name}{memory}, {uuid}: an instance of MIG; power, temperature and clocks are those of {parent}"
+        );
+        return Finding::ok("gpu", detail);
+    }
+    let watts = gpu.power_limit_watts.map(|watts| format!("{watts} W"));
+    let mhz = gpu.sm_max_mhz.map(|mhz| format!("{mhz} MHz"));
+    let detail = [
+        device,
+        name.clone(),
+        memory,
+        known("driver ", gpu.driver.clone()),
+        known("up to CUDA ", gpu.cuda_driver.clone()),
+        known("compute ", gpu.compute_capability.clone()),
+        known("limit ", watts),
+        known("up to ", mhz),
+        known("", Some(uuid.clone()).filter(|uuid| !uuid.is_empty())),
+    ];
+    let detail = detail.concat();
+    let is_instance = |other: &&Gpu| other.parent_uuid.as_deref() == Some(uuid);
+    let instances: Vec<&Gpu> = all.iter().filter(is_instance).collect();
+    if gpu.is_mig_enabled == Some(true) {
+        let Some(first) = instances.first() else {
+            let remedy = "create an instance with nvidia-smi mig -cgi PROFILE -C, or disable MIG";
+            let detail = format!("{detail}; MIG is enabled without an instance");
+            return Finding::trouble("gpu", detail, remedy);
+        };
+        let detail = format!("{detail}; MIG is enabled, instances: {}", instances.len());
+        let remedy = format!("choose an instance, such as --device cuda:{}", first.uuid);
+        return check("gpu", detail, all.iter().all(|gpu| gpu.device.is_none()), &remedy);
+    }
+    if gpu.is_persistent == Some(false) {
+        let remedy = "nvidia-smi -pm 1: otherwise the driver unloads between runs";
+        return Finding::trouble("gpu", format!("{detail}; persistence mode is off"), remedy);
+    }
+    Finding::ok("gpu", detail)
 }
 
 fn last(observations: &Observations, metric: Metric) -> Option<f64> {
@@ -221,7 +242,8 @@ fn throttled(observations: &Observations) -> Option<Finding> {
     let reasons = throttle_reasons(observations)?;
     let names: Vec<&str> = reasons.reasons().map(|reason| reason.name).collect();
     let names = if names.is_empty() { "no reason".to_owned() } else { names.join(", ") };
-    let gpu = observations.instruments.gpus.first();
+    let gpus = &observations.instruments.gpus;
+    let gpu = gpus.iter().find(|gpu| gpu.device.is_some()).or(gpus.first());
     let clock = |label: &str, metric, most: Option<f64>| {
         last(observations, metric).map_or(String::new(), |mhz| {
             let most = most.map_or(String::new(), |most| format!(" of {most:.0}"));
@@ -306,7 +328,7 @@ mod tests {
     use super::*;
     use crate::doctor::{Clock, Computed, Controller, DriverLibrary, Folder};
     use model::host::HostFacts;
-    use model::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
+    use model::telemetry::{Absence, NvmlLibrary, Phase, Readings};
     use std::time::Duration;
 
     fn window(pairs: &[(Metric, f64)]) -> Window {

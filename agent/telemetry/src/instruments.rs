@@ -2,7 +2,7 @@
 
 use super::clocks::Clocks;
 use super::energy::Rapl;
-use super::nvml::{self, GpuMonitor, Library, VisibleDevices};
+use super::nvml::{self, GpuMonitor, Library, OpenedGpu};
 use super::process::Process;
 use super::processors::Processors;
 use crate::{absence, counter::Counter};
@@ -27,7 +27,8 @@ pub struct InstrumentSources {
     pub root: Root,
     /// Default: the system's own.
     pub nvml_library: Option<PathBuf>,
-    pub visible: VisibleDevices,
+    /// The GPU used for inference. `None` if it is not known, or if there is none.
+    pub gpu: Option<OpenedGpu>,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl InstrumentSet {
         let mut absences = Vec::new();
         let library = Library::open(places.nvml_library.as_deref());
         let library = library.map_err(|absence| absences.push(absence)).ok();
-        let (gpus, is_counted) = match library.as_ref().map(nvml::gpus).transpose() {
+        let (mut gpus, is_counted) = match library.as_ref().map(nvml::gpus).transpose() {
             Ok(gpus) => {
                 let is_counted = gpus.is_some();
                 (gpus.unwrap_or_default(), is_counted)
@@ -69,8 +70,15 @@ impl InstrumentSet {
             let remedy = "start the container with GPUs (docker run --gpus all)";
             absences.push(absence("gpu", "the NVIDIA driver reports no GPU", Some(remedy)));
         }
-        if let Some(library) = library.as_ref().filter(|_| !gpus.is_empty()) {
-            absences.extend(nvml::missing(library));
+        for gpu in &mut gpus {
+            let opened = places.gpu.as_ref().filter(|opened| opened.uuid == gpu.uuid);
+            gpu.device = opened.map(|opened| opened.device.clone());
+        }
+        // Without one for inference, the first stands for all.
+        let watched = places.gpu.as_ref().map(|opened| &opened.uuid);
+        let watched = watched.or_else(|| gpus.first().map(|gpu| &gpu.uuid));
+        if let Some((library, uuid)) = library.as_ref().zip(watched) {
+            absences.extend(nvml::missing(library, uuid));
         }
         let (clocks, of_clocks) = Clocks::find(root);
         absences.extend(of_clocks);
@@ -110,7 +118,7 @@ impl InstrumentSet {
         }
         let monitor = self.library.as_ref().filter(|_| is_gpu(device)).and_then(|library| {
             let gpus = &self.instruments.gpus;
-            let monitor = nvml::watch(library, device, &self.places.visible, gpus);
+            let monitor = nvml::watch(library, device, self.places.gpu.as_ref(), gpus);
             monitor.map_err(|absence| self.absences.push(absence)).ok()
         });
         self.selected = Some((device.to_owned(), monitor));

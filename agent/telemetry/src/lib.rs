@@ -15,10 +15,17 @@ pub mod sampler;
 mod temperature;
 
 pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
-pub use nvml::VisibleDevices;
+pub use nvml::OpenedGpu;
 pub use sampler::{InstrumentReader, ReadingSource, Sampler};
 
-use model::telemetry::Absence;
+use model::telemetry::{Absence, Gpu};
+use std::path::Path;
+
+/// The machine's GPUs, each followed by its instances of MIG, as NVIDIA's management library knows
+/// them. `nvml_library`: instead of the system's own.
+pub fn gpus(nvml_library: Option<&Path>) -> Result<Vec<Gpu>, Absence> {
+    nvml::gpus(&nvml::Library::open(nvml_library)?)
+}
 
 fn absence(what: &str, reason: impl Into<String>, remedy: Option<&str>) -> Absence {
     Absence { what: what.to_owned(), reason: reason.into(), remedy: remedy.map(str::to_owned) }

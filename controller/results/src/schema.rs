@@ -220,7 +220,7 @@ pub struct Host {
     pub cpu_limit_cores: Option<f64>,
     /// The control group's limit; null: none was found.
     pub memory_limit_mb: Option<f64>,
-    /// Its GPUs, used or not.
+    /// Its GPUs, used or not, each followed by its instances of MIG.
     pub gpus: Vec<Gpu>,
     /// The library that read them.
     pub nvml_library: Option<NvmlLibrary>,
@@ -254,6 +254,10 @@ pub struct Gpu {
     pub is_mig_enabled: Option<bool>,
     /// Whether the driver stays loaded without users.
     pub is_persistent: Option<bool>,
+    /// The GPU that this instance of MIG is a part of; null of a whole GPU. All but `uuid`, `name`, `device` and
+    /// `memory_mb` are facts of that GPU.
+    #[serde(default)]
+    pub parent_uuid: Option<String>,
 }
 
 /// The library that read the GPUs.

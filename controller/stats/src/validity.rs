@@ -151,6 +151,11 @@ pub enum Cause {
         path: String,
         sha256: String,
     },
+    /// A part of a GPU was measured, whose power, energy, temperature, clocks and throttling are those of the whole GPU.
+    MigInstance {
+        /// UUID.
+        gpu: String,
+    },
     /// The objective can't be kept at any load: it was missed although nothing waited.
     SloNeverKept(MissedObjective),
     /// Latencies come from a script instead of a clock.
@@ -182,6 +187,7 @@ impl Cause {
             Self::BusyAgent { .. } => "busy_agent",
             Self::ImpossibleTime { .. } => "impossible_time",
             Self::ForeignTelemetry { .. } => "foreign_telemetry",
+            Self::MigInstance { .. } => "mig_instance",
             Self::SloNeverKept(_) => "slo_never_kept",
             Self::SyntheticTime => "synthetic_time",
             Self::SoftwareGpu => "software_gpu",
@@ -197,6 +203,7 @@ impl Cause {
         match self {
             Self::AgentLost { .. }
             | Self::ForeignTelemetry { .. }
+            | Self::MigInstance { .. }
             | Self::SloNeverKept(_)
             | Self::TooFewSamples { .. }
             | Self::UnstableRuns { .. } => false,
@@ -253,6 +260,8 @@ pub struct Evidence {
     pub impossible_times: u64,
     /// Path and SHA-256 of a telemetry library that isn't the system's own.
     pub foreign_telemetry: Option<(String, String)>,
+    /// UUID of the GPU whose instance of MIG was measured.
+    pub gpu_of_instance: Option<String>,
     /// The objective as it was missed although nothing waited: it can't be kept at any load.
     pub slo_never_kept: Option<MissedObjective>,
 }
@@ -308,6 +317,10 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     }
     if let Some((path, sha256)) = evidence.foreign_telemetry.clone() {
         validity.add(Degraded, Cause::ForeignTelemetry { path, sha256 });
+    }
+    if let Some(gpu) = evidence.gpu_of_instance.clone() {
+        // Latencies are the instance's own.
+        validity.add(Status::Valid, Cause::MigInstance { gpu });
     }
     if let Some(missed) = evidence.slo_never_kept {
         // True figures of a target that is too slow: they may be used.

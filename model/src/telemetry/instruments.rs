@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 /// What an agent can observe beside its samples, and what it can't.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Instruments {
-    /// All GPUs of the machine, used or not.
+    /// All GPUs of the machine, used or not, each followed by its instances of MIG.
     pub gpus: Vec<Gpu>,
     /// Null if NVML was not found.
     pub nvml: Option<NvmlLibrary>,
     pub absences: Vec<Absence>,
 }
 
-/// A GPU as its driver describes it. Null is "unknown".
+/// A GPU, or an instance of MIG, as its driver describes it. Null is "unknown".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     pub uuid: String,
@@ -34,6 +34,10 @@ pub struct Gpu {
     pub is_mig_enabled: Option<bool>,
     /// Persistence mode: the driver stays loaded without clients.
     pub is_persistent: Option<bool>,
+    /// The GPU that this instance of MIG is a part of; null for a whole GPU. All but `uuid`, `name`,
+    /// `device` and `memory_bytes` are facts of that GPU.
+    #[serde(default)]
+    pub parent_uuid: Option<String>,
 }
 
 /// NVIDIA's management library, which reads the GPUs.

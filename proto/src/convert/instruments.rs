@@ -59,6 +59,7 @@ impl From<Gpu> for wire::Gpu {
             is_ecc_enabled: gpu.is_ecc_enabled,
             is_mig_enabled: gpu.is_mig_enabled,
             is_persistent: gpu.is_persistent,
+            parent_uuid: gpu.parent_uuid,
         }
     }
 }
@@ -79,6 +80,7 @@ impl From<wire::Gpu> for Gpu {
             is_ecc_enabled: wire.is_ecc_enabled,
             is_mig_enabled: wire.is_mig_enabled,
             is_persistent: wire.is_persistent,
+            parent_uuid: wire.parent_uuid.as_deref().and_then(given),
         }
     }
 }
@@ -115,6 +117,7 @@ mod tests {
                 uuid: "GPU-1".to_owned(),
                 driver: Some("580".to_owned()),
                 is_ecc_enabled: Some(false),
+                parent_uuid: Some("GPU-2".to_owned()),
                 ..Gpu::default()
             }],
             nvml: Some(NvmlLibrary {

@@ -1,11 +1,12 @@
 //! A stand-in for NVIDIA's management library: its C symbols, which play the script in the file that
-//! `NVML_STANDIN_SCRIPT` names. One GPU. Signatures and numbers are those of nvml.h.
+//! `NVML_STANDIN_SCRIPT` names. Signatures and numbers are those of nvml.h; calls that nvml.h allows for whole GPUs
+//! alone refuse instances of MIG.
 
 #![expect(unsafe_code, reason = "C symbols take and fill raw pointers")]
 
 pub mod script;
 
-use script::{Point, Script};
+use script::{Instance, Point, Script};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -126,8 +127,50 @@ fn small(value: f64) -> c_uint {
     c_uint::try_from(whole(value)).unwrap_or(c_uint::MAX)
 }
 
-/// Answers a call of a family that the script may lack: fills `out` with what `value` says of the script now.
-fn answer<T>(family: &str, out: *mut T, value: impl FnOnce(&Script, f64) -> T) -> c_uint {
+/// What a handle stands for: a GPU by its number, or one of its instances.
+#[derive(Clone, Copy)]
+struct Handle {
+    gpu: usize,
+    instance: Option<usize>,
+}
+
+/// Handles of a GPU's instances follow its own.
+const HANDLES: usize = 0x100;
+
+impl Handle {
+    fn pointer(self) -> *mut c_void {
+        let place = self.instance.map_or(0, |instance| instance + 1);
+        std::ptr::without_provenance_mut((self.gpu + 1) * HANDLES + place)
+    }
+
+    /// The GPU and the instance of a handle that was given out.
+    fn of(pointer: *mut c_void) -> Option<(&'static Script, Option<&'static Instance>)> {
+        let gpu = gpus().nth((pointer.addr() / HANDLES).checked_sub(1)?)?;
+        match pointer.addr() % HANDLES {
+            0 => Some((gpu, None)),
+            place => gpu.instances.get(place - 1).map(|instance| (gpu, Some(instance))),
+        }
+    }
+
+    /// By the whole UUID, as the library wants it.
+    fn by_uuid(uuid: &str) -> Option<Self> {
+        gpus().enumerate().find_map(|(number, gpu)| {
+            if gpu.uuid == uuid {
+                return Some(Self { gpu: number, instance: None });
+            }
+            let place = gpu.instances.iter().position(|instance| instance.uuid == uuid);
+            place.map(|place| Self { gpu: number, instance: Some(place) })
+        })
+    }
+}
+
+fn gpus() -> impl Iterator<Item = &'static Script> {
+    let first = &Play::current().script;
+    std::iter::once(first).chain(&first.more).filter(|_| !first.is_empty)
+}
+
+/// Fills `out`, unless the GPU is lost.
+fn fill<T>(out: *mut T, value: impl FnOnce(f64) -> T) -> c_uint {
     let play = Play::current();
     if out.is_null() {
         return INVALID_ARGUMENT;
@@ -135,12 +178,37 @@ fn answer<T>(family: &str, out: *mut T, value: impl FnOnce(&Script, f64) -> T) -
     if play.is_dead() {
         return GPU_IS_LOST;
     }
-    if play.script.missing.iter().any(|missing| missing == family) {
-        return NOT_SUPPORTED;
-    }
     // SAFETY: the caller of a C call gives a valid place for the answer; null was checked above.
-    unsafe { out.write(value(&play.script, play.now_s())) };
+    unsafe { out.write(value(play.now_s())) };
     SUCCESS
+}
+
+/// Answers a call of a family that the script may lack, for a GPU or an instance: fills `out` with what `value` says of
+/// it now.
+fn answer_any<T>(
+    device: *mut c_void,
+    family: &str,
+    out: *mut T,
+    value: impl FnOnce(&Script, Option<&Instance>, f64) -> T,
+) -> c_uint {
+    let Some((gpu, instance)) = Handle::of(device) else { return INVALID_ARGUMENT };
+    if Play::current().script.missing.iter().any(|missing| missing == family) {
+        return if Play::current().is_dead() { GPU_IS_LOST } else { NOT_SUPPORTED };
+    }
+    fill(out, |now| value(gpu, instance, now))
+}
+
+/// The same for a call that whole GPUs alone answer.
+fn answer<T>(
+    device: *mut c_void,
+    family: &str,
+    out: *mut T,
+    value: impl FnOnce(&Script, f64) -> T,
+) -> c_uint {
+    if Handle::of(device).is_some_and(|(_, instance)| instance.is_some()) {
+        return INVALID_ARGUMENT;
+    }
+    answer_any(device, family, out, |gpu, _, now| value(gpu, now))
 }
 
 fn column(script: &Script, at_s: f64, of: fn(&Point) -> Option<f64>, otherwise: f64) -> f64 {
@@ -159,7 +227,16 @@ fn text(value: &str, out: *mut c_char, length: c_uint) -> c_uint {
     SUCCESS
 }
 
-const DEVICE: *mut c_void = std::ptr::dangling_mut::<u64>().cast();
+/// Memory in use.
+fn used_mb(script: &Script, instance: Option<&Instance>, now: f64) -> f64 {
+    match instance {
+        Some(instance) => instance.memory_used_mb,
+        None => column(script, now, |point| point.memory_used_mb, 300.0),
+    }
+}
+
+/// The set of events.
+const EVENTS: *mut c_void = std::ptr::dangling_mut::<u64>().cast();
 
 macro_rules! c_calls {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block)+) => {
@@ -186,84 +263,122 @@ c_calls! {
     }
 
     /// CUDA 13.0.
-    fn nvmlSystemGetCudaDriverVersion_v2(out: *mut c_int) { answer("", out, |_, _| 13_000) }
+    fn nvmlSystemGetCudaDriverVersion_v2(out: *mut c_int) { fill(out, |_| 13_000) }
 
-    /// One, or none.
+    /// All, or none.
     fn nvmlDeviceGetCount_v2(out: *mut c_uint) {
-        answer("", out, |script, _| c_uint::from(!script.is_empty))
+        fill(out, |_| c_uint::try_from(gpus().count()).unwrap_or(c_uint::MAX))
     }
 
-    /// The one GPU.
+    /// In the order of the bus.
     fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, out: *mut *mut c_void) {
-        if index == 0 { answer("", out, |_, _| DEVICE) } else { INVALID_ARGUMENT }
+        let gpu = index as usize;
+        if gpu >= gpus().count() {
+            return INVALID_ARGUMENT;
+        }
+        fill(out, |_| Handle { gpu, instance: None }.pointer())
     }
 
-    /// The one GPU.
+    /// A GPU or an instance.
     fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, out: *mut *mut c_void) {
         // SAFETY: the caller gives a text that ends.
         let wanted = unsafe { CStr::from_ptr(uuid) }.to_string_lossy();
-        if Play::current().script.uuid.starts_with(&*wanted) {
-            answer("", out, |_, _| DEVICE)
-        } else {
-            NOT_FOUND
+        let Some(handle) = Handle::by_uuid(&wanted) else { return NOT_FOUND };
+        fill(out, |_| handle.pointer())
+    }
+
+    /// Seven, as an A100 may have.
+    fn nvmlDeviceGetMaxMigDeviceCount(device: *mut c_void, out: *mut c_uint) {
+        answer(device, "mig", out, |_, _| 7)
+    }
+
+    /// Those that don't exist are not found.
+    fn nvmlDeviceGetMigDeviceHandleByIndex(
+        device: *mut c_void,
+        index: c_uint,
+        out: *mut *mut c_void,
+    ) {
+        let Some((gpu, None)) = Handle::of(device) else { return INVALID_ARGUMENT };
+        // The first of the numbers is free.
+        let place = (index as usize).checked_sub(1).filter(|place| *place < gpu.instances.len());
+        let Some(place) = place else { return NOT_FOUND };
+        let number = gpus().position(|known| std::ptr::eq(known, gpu)).unwrap_or_default();
+        fill(out, |_| Handle { gpu: number, instance: Some(place) }.pointer())
+    }
+
+    /// The GPU of an instance.
+    fn nvmlDeviceGetDeviceHandleFromMigDeviceHandle(device: *mut c_void, out: *mut *mut c_void) {
+        let Some((gpu, Some(_))) = Handle::of(device) else { return INVALID_ARGUMENT };
+        let number = gpus().position(|known| std::ptr::eq(known, gpu)).unwrap_or_default();
+        fill(out, |_| Handle { gpu: number, instance: None }.pointer())
+    }
+
+    /// An instance's says what it is a part of.
+    fn nvmlDeviceGetName(device: *mut c_void, out: *mut c_char, length: c_uint) {
+        match Handle::of(device) {
+            None => INVALID_ARGUMENT,
+            Some((gpu, None)) => text(&gpu.name, out, length),
+            Some((gpu, Some(_))) => text(&format!("{} MIG 1g.5gb", gpu.name), out, length),
         }
     }
 
-    /// Its name.
-    fn nvmlDeviceGetName(_device: *mut c_void, out: *mut c_char, length: c_uint) {
-        text(&Play::current().script.name, out, length)
-    }
-
-    /// Its uuid.
-    fn nvmlDeviceGetUUID(_device: *mut c_void, out: *mut c_char, length: c_uint) {
-        text(&Play::current().script.uuid, out, length)
+    /// With `GPU-` or `MIG-`.
+    fn nvmlDeviceGetUUID(device: *mut c_void, out: *mut c_char, length: c_uint) {
+        match Handle::of(device) {
+            None => INVALID_ARGUMENT,
+            Some((gpu, None)) => text(&gpu.uuid, out, length),
+            Some((_, Some(instance))) => text(&instance.uuid, out, length),
+        }
     }
 
     /// That of a T4.
-    fn nvmlDeviceGetCudaComputeCapability(_device: *mut c_void, major: *mut c_int, minor: *mut c_int) {
-        answer("", minor, |_, _| 5).max(answer("", major, |_, _| 7))
+    fn nvmlDeviceGetCudaComputeCapability(device: *mut c_void, major: *mut c_int, minor: *mut c_int) {
+        answer(device, "", minor, |_, _| 5).max(answer(device, "", major, |_, _| 7))
     }
 
-    /// Utilization.
-    fn nvmlDeviceGetUtilizationRates(_device: *mut c_void, out: *mut Utilization) {
-        answer("utilization", out, |script, now| Utilization {
+    /// Utilization, which isn't measured while MIG is enabled.
+    fn nvmlDeviceGetUtilizationRates(device: *mut c_void, out: *mut Utilization) {
+        if Handle::of(device).is_some_and(|(gpu, _)| !gpu.instances.is_empty()) {
+            return NOT_SUPPORTED;
+        }
+        answer(device, "utilization", out, |script, now| Utilization {
             gpu: small(column(script, now, |point| point.utilization_pct, 0.0)),
             memory: 0,
         })
     }
 
-    /// Memory.
-    fn nvmlDeviceGetMemoryInfo_v2(_device: *mut c_void, out: *mut Memory) {
-        answer("memory", out, |script, now| {
+    /// Memory; an instance has its own.
+    fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, out: *mut Memory) {
+        answer_any(device, "memory", out, |script, instance, now| {
             let bytes = |mb: f64| whole(mb * 1_048_576.0);
-            let total = bytes(script.memory_mb);
-            let used = bytes(column(script, now, |point| point.memory_used_mb, 300.0));
+            let total = bytes(instance.map_or(script.memory_mb, |instance| instance.memory_mb));
+            let used = bytes(used_mb(script, instance, now));
             Memory { version: 2, total, reserved: 0, free: total.saturating_sub(used), used }
         })
     }
 
     /// Heat.
-    fn nvmlDeviceGetTemperature(_device: *mut c_void, _sensor: c_uint, out: *mut c_uint) {
-        answer("temperature", out, |script, now| {
+    fn nvmlDeviceGetTemperature(device: *mut c_void, _sensor: c_uint, out: *mut c_uint) {
+        answer(device, "temperature", out, |script, now| {
             small(column(script, now, |point| point.temperature_c, 40.0))
         })
     }
 
     /// Power.
-    fn nvmlDeviceGetPowerUsage(_device: *mut c_void, out: *mut c_uint) {
-        answer("power", out, |script, now| {
+    fn nvmlDeviceGetPowerUsage(device: *mut c_void, out: *mut c_uint) {
+        answer(device, "power", out, |script, now| {
             small(column(script, now, |point| point.power_w, 10.0) * 1e3)
         })
     }
 
     /// Its limit.
-    fn nvmlDeviceGetEnforcedPowerLimit(_device: *mut c_void, out: *mut c_uint) {
-        answer("limit", out, |script, _| small(script.power_limit_w * 1e3))
+    fn nvmlDeviceGetEnforcedPowerLimit(device: *mut c_void, out: *mut c_uint) {
+        answer(device, "limit", out, |script, _| small(script.power_limit_w * 1e3))
     }
 
     /// Clocks; that of the memory stands still.
-    fn nvmlDeviceGetClockInfo(_device: *mut c_void, clock: c_uint, out: *mut c_uint) {
-        answer("clocks", out, |script, now| {
+    fn nvmlDeviceGetClockInfo(device: *mut c_void, clock: c_uint, out: *mut c_uint) {
+        answer(device, "clocks", out, |script, now| {
             if clock == 2 {
                 return 5000;
             }
@@ -272,18 +387,18 @@ c_calls! {
     }
 
     /// The fastest ones.
-    fn nvmlDeviceGetMaxClockInfo(_device: *mut c_void, clock: c_uint, out: *mut c_uint) {
-        answer("clocks", out, |script, _| if clock == 2 { 5001 } else { small(script.sm_max_mhz) })
+    fn nvmlDeviceGetMaxClockInfo(device: *mut c_void, clock: c_uint, out: *mut c_uint) {
+        answer(device, "clocks", out, |script, _| if clock == 2 { 5001 } else { small(script.sm_max_mhz) })
     }
 
     /// Why clocks are held down.
-    fn nvmlDeviceGetCurrentClocksThrottleReasons(_device: *mut c_void, out: *mut c_ulonglong) {
-        answer("throttle", out, Script::reasons)
+    fn nvmlDeviceGetCurrentClocksThrottleReasons(device: *mut c_void, out: *mut c_ulonglong) {
+        answer(device, "throttle", out, Script::reasons)
     }
 
     /// For how long they were.
-    fn nvmlDeviceGetViolationStatus(_device: *mut c_void, policy: c_uint, out: *mut ViolationTime) {
-        answer("violations", out, |script, now| {
+    fn nvmlDeviceGetViolationStatus(device: *mut c_void, policy: c_uint, out: *mut ViolationTime) {
+        answer(device, "violations", out, |script, now| {
             let bits = if policy == 1 { HEAT_BITS } else { POWER_BITS };
             ViolationTime {
                 reference_us: whole(now * 1e6),
@@ -293,73 +408,74 @@ c_calls! {
     }
 
     /// Energy since the start.
-    fn nvmlDeviceGetTotalEnergyConsumption(_device: *mut c_void, out: *mut c_ulonglong) {
-        answer("energy", out, |script, now| whole(script.energy(now) * 1e3))
+    fn nvmlDeviceGetTotalEnergyConsumption(device: *mut c_void, out: *mut c_ulonglong) {
+        answer(device, "energy", out, |script, now| whole(script.energy(now) * 1e3))
     }
 
     /// Memory errors: none.
     fn nvmlDeviceGetTotalEccErrors(
-        _device: *mut c_void,
+        device: *mut c_void,
         _kind: c_uint,
         _counter: c_uint,
         out: *mut c_ulonglong,
     ) {
-        answer("ecc", out, |_, _| 0)
+        answer(device, "ecc", out, |_, _| 0)
     }
 
     /// They are corrected.
-    fn nvmlDeviceGetEccMode(_device: *mut c_void, current: *mut c_uint, pending: *mut c_uint) {
-        answer("ecc", pending, |_, _| 1).max(answer("ecc", current, |_, _| 1))
+    fn nvmlDeviceGetEccMode(device: *mut c_void, current: *mut c_uint, pending: *mut c_uint) {
+        answer(device, "ecc", pending, |_, _| 1).max(answer(device, "ecc", current, |_, _| 1))
     }
 
     /// A little.
-    fn nvmlDeviceGetPcieThroughput(_device: *mut c_void, _counter: c_uint, out: *mut c_uint) {
-        answer("pcie", out, |_, _| 1200)
+    fn nvmlDeviceGetPcieThroughput(device: *mut c_void, _counter: c_uint, out: *mut c_uint) {
+        answer(device, "pcie", out, |_, _| 1200)
     }
 
     /// None.
-    fn nvmlDeviceGetPcieReplayCounter(_device: *mut c_void, out: *mut c_uint) {
-        answer("pcie", out, |_, _| 0)
+    fn nvmlDeviceGetPcieReplayCounter(device: *mut c_void, out: *mut c_uint) {
+        answer(device, "pcie", out, |_, _| 0)
     }
 
     /// Whoever asks, with all memory that is in use.
     fn nvmlDeviceGetComputeRunningProcesses_v3(
-        _device: *mut c_void,
+        device: *mut c_void,
         count: *mut c_uint,
         out: *mut ProcessInfo,
     ) {
+        let counted = answer_any(device, "processes", count, |_, _, _| 1);
         if out.is_null() {
-            let counted = answer("processes", count, |_, _| 1);
             return if counted == SUCCESS { INSUFFICIENT_SIZE } else { counted };
         }
-        let counted = answer("processes", count, |_, _| 1);
-        counted.max(answer("processes", out, |script, now| ProcessInfo {
+        counted.max(answer_any(device, "processes", out, |script, instance, now| ProcessInfo {
             pid: std::process::id(),
-            used: whole(column(script, now, |point| point.memory_used_mb, 300.0) * 1_048_576.0),
+            used: whole(used_mb(script, instance, now) * 1_048_576.0),
             gpu_instance: c_uint::MAX,
             compute_instance: c_uint::MAX,
         }))
     }
 
-    /// Off.
-    fn nvmlDeviceGetMigMode(_device: *mut c_void, current: *mut c_uint, pending: *mut c_uint) {
-        answer("mig", pending, |_, _| 0).max(answer("mig", current, |_, _| 0))
+    /// On, if there are instances.
+    fn nvmlDeviceGetMigMode(device: *mut c_void, current: *mut c_uint, pending: *mut c_uint) {
+        let is_on = |script: &Script, _| c_uint::from(!script.instances.is_empty());
+        answer(device, "mig", pending, is_on).max(answer(device, "mig", current, is_on))
     }
 
     /// On.
-    fn nvmlDeviceGetPersistenceMode(_device: *mut c_void, out: *mut c_uint) {
-        answer("persistence", out, |_, _| 1)
+    fn nvmlDeviceGetPersistenceMode(device: *mut c_void, out: *mut c_uint) {
+        answer(device, "persistence", out, |_, _| 1)
     }
 
     /// A set of events.
-    fn nvmlEventSetCreate(out: *mut *mut c_void) { answer("events", out, |_, _| DEVICE) }
+    fn nvmlEventSetCreate(out: *mut *mut c_void) { fill(out, |_| EVENTS) }
 
     /// Nothing to free.
     fn nvmlEventSetFree(_set: *mut c_void) { SUCCESS }
 
-    /// Always.
-    fn nvmlDeviceRegisterEvents(_device: *mut c_void, _kinds: c_ulonglong, _set: *mut c_void) {
-        SUCCESS
+    /// Of whole GPUs.
+    fn nvmlDeviceRegisterEvents(device: *mut c_void, _kinds: c_ulonglong, set: *mut c_void) {
+        let mut set = set;
+        answer(device, "events", &raw mut set, |_, _| EVENTS)
     }
 
     /// The next error whose time has come; never waits.
@@ -369,8 +485,8 @@ c_calls! {
         let due = play.script.xids.get(told).filter(|xid| xid.at_s <= play.now_s());
         let Some(due) = due else { return TIMEOUT };
         play.told_xids.store(told + 1, Ordering::Relaxed);
-        answer("events", out, |_, _| EventData {
-            device: DEVICE,
+        fill(out, |_| EventData {
+            device: Handle { gpu: 0, instance: None }.pointer(),
             kind: XID_EVENT,
             data: due.xid,
             gpu_instance: c_uint::MAX,

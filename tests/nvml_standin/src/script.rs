@@ -45,6 +45,23 @@ pub struct Script {
     pub xids: Vec<Xid>,
     /// What it does, in the order of time.
     pub series: Vec<Point>,
+    /// Its instances, if MIG is enabled. Then its utilization isn't measured.
+    pub instances: Vec<Instance>,
+    /// Further GPUs, in the order of the bus. Of them, `missing`, clocks of the script, `dies_at_s`, `is_empty`,
+    /// `is_unloaded`, `driver` and `xids` are not used: those of the first apply to all.
+    pub more: Vec<Script>,
+}
+
+/// An instance of MIG.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// With `MIG-`.
+    pub uuid: String,
+    /// Its memory.
+    pub memory_mb: f64,
+    /// Memory in use.
+    pub memory_used_mb: f64,
 }
 
 /// An error that the driver reports.
@@ -94,6 +111,8 @@ impl Default for Script {
             is_unloaded: false,
             xids: Vec::new(),
             series: Vec::new(),
+            instances: Vec::new(),
+            more: Vec::new(),
         }
     }
 }

@@ -70,11 +70,11 @@ pub const CARDS: [Card; 4] = [
 ];
 
 impl Card {
-    /// The card that a word of this name names, such as `t4` or `NVIDIA H100 80GB HBM3`.
+    /// The card that a word of this name names, such as `t4` or `NVIDIA H100 80GB HBM3`. An
+    /// instance of MIG is a part of its card, so there are no figures for it.
     pub fn find(name: &str) -> Option<&'static Self> {
-        let names =
-            |card: &&Self| name.split([' ', '-']).any(|w| w.eq_ignore_ascii_case(card.name));
-        CARDS.iter().find(names)
+        let has = |word: &str| name.split([' ', '-']).any(|w| w.eq_ignore_ascii_case(word));
+        CARDS.iter().find(|card| has(card.name) && !has("MIG"))
     }
 
     /// Bytes per nanosecond from the shared memory of all multiprocessors.
@@ -267,6 +267,7 @@ mod tests {
         let name = |text| Card::find(text).map(|card| card.name);
         assert_eq!(name("NVIDIA H100 80GB HBM3"), Some("H100"));
         assert_eq!(name("a10g"), Some("A10G"));
+        assert_eq!(name("NVIDIA H100 80GB HBM3 MIG 1g.10gb"), None);
         assert_eq!(name("NVIDIA L40S"), None);
         assert_eq!(name(""), None);
     }

@@ -38,7 +38,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    model: ModelOptions,
+    pub model: ModelOptions,
     /// Dialogues per batch; several sizes are measured one after the other
     #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',', num_args = 1..)]
     batch_size: Vec<NonZeroUsize>,

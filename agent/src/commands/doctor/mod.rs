@@ -4,6 +4,7 @@ mod reach;
 
 use crate::doctor::{self, Clock, Computed, DriverLibrary, Finding, Folder, Observations};
 use crate::options::InstrumentOptions;
+use crate::visible_gpu;
 use anyhow::Context;
 use clap::Args;
 use engine::files::Blob;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use telemetry::sampler::{Observation, PhaseStart};
-use telemetry::{InstrumentSet, Sampler};
+use telemetry::{InstrumentSet, OpenedGpu, Sampler};
 
 const WATCHED: Duration = Duration::from_secs(4);
 const CLOCK_READINGS: u64 = 10_000;
@@ -59,7 +60,7 @@ pub struct Options {
     /// Sampling period of the instruments in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250)]
     period_ms: u64,
-    /// Device to check in addition to the CPU, such as cuda:0 [default: the first GPU]
+    /// Device to check in addition to the CPU, such as cuda:0 [default: cuda:0 if there is a GPU]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     #[command(flatten)]
@@ -70,11 +71,20 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
-    let panel = InstrumentSet::find(options.instruments.sources());
-    let instruments = panel.instruments.clone();
-    let has_gpu = !instruments.gpus.is_empty();
-    let first_gpu = if instruments.gpus.is_empty() { "cpu" } else { "cuda:0" };
+    let nvml_library = options.instruments.nvml_library.as_deref();
+    let has_gpu = telemetry::gpus(nvml_library).is_ok_and(|gpus| !gpus.is_empty());
+    let first_gpu = if has_gpu { "cuda:0" } else { "cpu" };
     let device = options.device.clone().unwrap_or_else(|| first_gpu.to_owned());
+    // What is wrong with the name is a finding.
+    let is_visible = match visible_gpu::make_visible(&device, nvml_library) {
+        Err(error @ visible_gpu::Error::Restart { .. }) => return Err(error.into()),
+        outcome => outcome,
+    };
+    // Opening it would end its idle state, which is observed first.
+    let gpu = Device::uuid_of(&device).ok().flatten();
+    let gpu = gpu.map(|uuid| OpenedGpu { device: device.clone(), uuid });
+    let panel = InstrumentSet::find(options.instruments.sources(gpu));
+    let instruments = panel.instruments.clone();
     let period = Duration::from_millis(options.period_ms);
     if !options.json {
         terminal::note(&format!("observing this machine for {} s", WATCHED.as_secs()));
@@ -92,7 +102,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
         certificates: reach::certificates(options),
         now_s: ops::clock::Clock::System.now().timestamp(),
         sources: reach::sources(options),
-        computed: computed(options.device.as_deref(), has_gpu),
+        computed: computed(options.device.as_deref(), has_gpu, is_visible),
     };
     let findings = doctor::findings(&observations);
     if options.json {
@@ -135,15 +145,21 @@ fn clock() -> Clock {
     }
 }
 
-fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
+fn computed(
+    named: Option<&str>,
+    has_gpu: bool,
+    is_visible: Result<(), visible_gpu::Error>,
+) -> Option<Computed> {
     let device = match named {
         Some("cpu") => return None,
         Some(named) => named,
         None if has_gpu => "cuda:0",
         None => return None,
     };
-    let outcome = Device::open(device).and_then(|device| device.self_test());
-    let outcome = outcome.map_err(|error| error_chain::one_line(&error));
+    let outcome = is_visible.map_err(|error| error_chain::one_line(&error)).and_then(|()| {
+        let outcome = Device::open(device).and_then(|device| device.self_test());
+        outcome.map_err(|error| error_chain::one_line(&error))
+    });
     let library = Device::driver_library().map(|path| {
         let file = Blob::open(&path).map_err(|error| error.to_string());
         let sha256 =

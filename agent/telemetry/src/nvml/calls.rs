@@ -17,10 +17,22 @@ pub(super) enum Cadence {
     Blocking,
 }
 
+/// Where an instance of MIG has a metric from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OfInstance {
+    /// It has its own.
+    Own,
+    /// That of its GPU, with all of its instances.
+    Gpu,
+    /// Nowhere: it isn't measured while MIG is enabled.
+    Absent,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
     pub(super) metric: Metric,
     pub(super) cadence: Cadence,
+    pub(super) of_instance: OfInstance,
     pub(super) read: fn(&Device<'_>) -> Result<f64, NvmlError>,
 }
 
@@ -29,7 +41,13 @@ const fn call(
     cadence: Cadence,
     read: fn(&Device<'_>) -> Result<f64, NvmlError>,
 ) -> Call {
-    Call { metric, cadence, read }
+    // As nvml.h describes each call; a whole GPU answers all the others.
+    let of_instance = match metric {
+        Metric::GpuMemoryUsedBytes => OfInstance::Own,
+        Metric::GpuUtilizationPct | Metric::GpuMemoryUtilizationPct => OfInstance::Absent,
+        _ => OfInstance::Gpu,
+    };
+    Call { metric, cadence, of_instance, read }
 }
 
 /// All calls that return one number. Amounts are raw driver counters.

@@ -1,8 +1,7 @@
 //! Reads the GPU used for inference.
 
 use super::Library;
-use super::calls::{CALLS, Cadence, Call};
-use super::visible::Handle;
+use super::calls::{CALLS, Cadence, Call, OfInstance};
 use crate::{Trigger, absence, counter::Counter};
 use model::telemetry::{Absence, Kind, Metric, Readings};
 use nvml_wrapper::bitmasks::event::EventTypes;
@@ -13,7 +12,10 @@ use std::mem::ManuallyDrop;
 
 #[derive(Debug)]
 pub(crate) struct GpuMonitor {
+    /// A GPU, or an instance of MIG.
     device: Device<'static>,
+    /// The GPU that an instance is a part of.
+    parent: Option<Device<'static>>,
     pid: u32,
     calls: Vec<Watch>,
     processes: State,
@@ -39,26 +41,35 @@ enum State {
 }
 
 impl GpuMonitor {
-    pub(super) fn find(library: &Library, handle: &Handle, pid: u32) -> Result<Self, Absence> {
-        let device = match handle {
-            Handle::Index(index) => library.nvml.device_by_index(*index),
-            Handle::Uuid(uuid) => library.nvml.device_by_uuid(uuid.as_str()),
+    pub(super) fn find(library: &Library, uuid: &str, pid: u32) -> Result<Self, Absence> {
+        let cannot = |error| {
+            let reason = format!("the GPU used for inference ({uuid}) cannot be opened: {error}");
+            absence("gpu", reason, Some("run nvidia-smi -L to list the GPUs of the driver"))
         };
-        let device = device.map_err(|error| {
-            let reason = format!("the GPU used for inference cannot be opened: {error}");
-            absence("gpu", reason, Some("run nvidia-smi to list the GPUs of the driver"))
-        })?;
-        let watch =
-            |call: &Call| Watch { call: *call, counter: Counter::default(), state: State::Works };
+        let device = library.nvml.device_by_uuid(uuid).map_err(cannot)?;
+        let is_instance = uuid.starts_with("MIG-");
+        let parent = is_instance.then(|| device.mig_parent_device()).transpose().map_err(cannot)?;
+        let watch = |call: &Call| {
+            let is_absent = is_instance && call.of_instance == OfInstance::Absent;
+            let state = if is_absent { State::Unsupported } else { State::Works };
+            Watch { call: *call, counter: Counter::default(), state }
+        };
         let mut monitor = Self {
-            errors: errors(library, &device),
+            errors: errors(library, parent.as_ref().unwrap_or(&device)),
             device,
+            parent,
             pid,
             calls: CALLS.iter().map(watch).collect(),
             processes: State::Works,
             is_lost: false,
             absences: Vec::new(),
         };
+        for call in CALLS.iter().filter(|_| is_instance) {
+            if call.of_instance == OfInstance::Absent {
+                let reason = "not measured for an instance of MIG";
+                monitor.record_absence(call.metric.as_str(), reason);
+            }
+        }
         if monitor.errors.is_none() {
             monitor
                 .record_absence(Metric::GpuXid.as_str(), "no error events from this GPU or driver");
@@ -92,7 +103,8 @@ impl GpuMonitor {
             if !is_due || state == State::Unsupported {
                 continue;
             }
-            match (call.read)(&self.device) {
+            let of_gpu = self.parent.as_ref().filter(|_| call.of_instance == OfInstance::Gpu);
+            match (call.read)(of_gpu.unwrap_or(&self.device)) {
                 Ok(value) => {
                     let watch = &mut self.calls[index];
                     watch.state = State::Works;

@@ -80,6 +80,9 @@ pub(crate) fn cause(cause: &Cause) -> String {
                 "GPU telemetry was read through {path} (SHA-256 {sha256}), not the system's NVML"
             )
         }
+        Cause::MigInstance { gpu } => format!(
+            "an instance of MIG: power, energy, temperature, clocks and throttling are those of the whole {gpu} with all of its instances"
+        ),
         Cause::SloNeverKept(missed) => format!(
             "misses the objective at any load: without queueing, p{} latency is {:.0} to {:.0} ms, the limit {} ms",
             missed.percentile, missed.ci_low_ms, missed.ci_high_ms, missed.limit_ms

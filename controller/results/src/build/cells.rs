@@ -266,7 +266,8 @@ fn unreal_times<'a>(
     facts: Option<&'a EngineFacts>,
 ) -> impl Iterator<Item = (Status, Cause)> + 'a {
     let is_software = |agent: &AgentRow| {
-        agent.target == target && agent.facts.gpu_name.as_deref() == Some(SOFTWARE_GPU)
+        agent.target == target
+            && agent.facts.gpu_name.as_deref().is_some_and(|name| name.starts_with(SOFTWARE_GPU))
     };
     let from_script = facts.is_some_and(|facts| facts.synthetic_time);
     let on_software = facts.is_some_and(EngineFacts::is_on_gpu) && agents.iter().any(is_software);

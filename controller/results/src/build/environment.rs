@@ -48,6 +48,13 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
         };
         add(&mut entry.targets, targets[agent.target].name.as_str());
         add(&mut entry.agent_versions, &facts.agent_version);
+        // Each agent of a machine uses another GPU.
+        for used in facts.instruments.gpus.iter().filter(|gpu| gpu.device.is_some()) {
+            let free = |gpu: &&mut schema::Gpu| gpu.uuid == used.uuid && gpu.device.is_none();
+            if let Some(gpu) = entry.gpus.iter_mut().find(free) {
+                gpu.device.clone_from(&used.device);
+            }
+        }
     }
     let generation = &read.campaign.matrix.generation;
     Environment {
@@ -77,5 +84,6 @@ fn gpu(gpu: &Gpu) -> schema::Gpu {
         is_ecc_enabled: gpu.is_ecc_enabled,
         is_mig_enabled: gpu.is_mig_enabled,
         is_persistent: gpu.is_persistent,
+        parent_uuid: gpu.parent_uuid,
     }
 }

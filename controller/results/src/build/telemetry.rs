@@ -142,6 +142,8 @@ impl Watched<'_> {
         let libraries =
             self.agents.iter().filter_map(|agent| agent.facts.instruments.nvml.as_ref());
         let foreign = libraries.filter(|library| library.is_foreign);
+        let gpus = self.agents.iter().flat_map(|agent| &agent.facts.instruments.gpus);
+        let mut instances = gpus.filter(|gpu| gpu.device.is_some());
         Evidence {
             throttled_share: self.all.throttled().map(|(share, _)| share),
             heat_throttles: self.all.total(Metric::HostThermalThrottles),
@@ -152,6 +154,7 @@ impl Watched<'_> {
             foreign_telemetry: foreign
                 .map(|library| (library.path.clone(), library.sha256.clone()))
                 .next(),
+            gpu_of_instance: instances.find_map(|gpu| gpu.parent_uuid.clone()),
             ..Evidence::default()
         }
     }

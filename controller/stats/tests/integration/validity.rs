@@ -85,7 +85,7 @@ fn a_steady_cell_is_valid_without_reasons() {
 
 #[test]
 fn each_observation_has_its_status() {
-    use Status::{Degraded, Invalid};
+    use Status::{Degraded, Invalid, Valid};
     let nothing = Evidence::default;
     let rows = [
         (Evidence { planned_samples: Some(301), ..nothing() }, Degraded, "incomplete"),
@@ -107,6 +107,11 @@ fn each_observation_has_its_status() {
             "clock",
         ),
         (Evidence { impossible_times: 1, ..nothing() }, Invalid, "impossible_time"),
+        (
+            Evidence { gpu_of_instance: Some("GPU-1".to_owned()), ..nothing() },
+            Valid,
+            "mig_instance",
+        ),
     ];
     for (evidence, status, code) in rows {
         assert_eq!(codes(&steady(), &evidence), (status, vec![code.to_owned()]));

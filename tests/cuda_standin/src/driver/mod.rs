@@ -6,6 +6,7 @@
 
 mod calls;
 mod code;
+mod devices;
 mod graphs;
 mod settings;
 mod state;

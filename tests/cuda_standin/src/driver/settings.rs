@@ -1,6 +1,7 @@
 //! What the environment says. README.md describes each variable.
 
 use super::code::Code;
+use super::devices::{self, Device};
 use crate::machine::{Approximation, Options};
 use std::path::PathBuf;
 
@@ -11,8 +12,8 @@ pub(super) const MULTIPROCESSORS: u32 = 40;
 
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) memory_bytes: u64,
-    pub(super) devices: u32,
+    /// As the process sees them.
+    pub(super) devices: Vec<Device>,
     /// 13000 is 13.0.
     pub(super) driver_version: u32,
     pub(super) options: Options,
@@ -68,9 +69,15 @@ impl Settings {
                 panic!("CUDA_STANDIN_FAIL=`{text}`: expected FUNCTION:CALL:CODE")
             })
         });
+        let machine = match variable("CUDA_STANDIN_DEVICES") {
+            Some(text) if text.starts_with('[') => serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("CUDA_STANDIN_DEVICES=`{text}`: {error}")),
+            _ => devices::numbered(small("CUDA_STANDIN_DEVICES").unwrap_or(1)),
+        };
+        let (order, list) = (variable("CUDA_DEVICE_ORDER"), variable("CUDA_VISIBLE_DEVICES"));
+        let memory_bytes = number("CUDA_STANDIN_MEMORY").unwrap_or(4 << 30);
         Self {
-            memory_bytes: number("CUDA_STANDIN_MEMORY").unwrap_or(4 << 30),
-            devices: small("CUDA_STANDIN_DEVICES").unwrap_or(1),
+            devices: devices::visible(&machine, memory_bytes, order.as_deref(), list.as_deref()),
             driver_version: small("CUDA_STANDIN_DRIVER_VERSION").unwrap_or(13_000),
             options,
             report: variable("CUDA_STANDIN_REPORT").map(PathBuf::from),
@@ -110,7 +117,6 @@ pub(super) fn attribute(number: u32) -> i32 {
         9 | 12 | 81 | 82 | 97 => 65_536,
         10 => 32,
         14 => 512,
-        16 => MULTIPROCESSORS.cast_signed(),
         37 => 256,
         38 => 4 << 20,
         75 => (CAPABILITY / 10).cast_signed(),

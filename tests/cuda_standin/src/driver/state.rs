@@ -1,6 +1,7 @@
 //! The driver's objects by their handles, and what is done with them.
 
 use super::code::{self, Code};
+use super::devices::Device;
 use super::graphs::{Capture, Exec, Node};
 use super::settings::{CAPABILITY, NAME, Settings};
 use crate::fault::Kind;
@@ -113,7 +114,7 @@ impl State {
     }
 
     pub(super) fn initialize(&mut self) -> Result<(), Code> {
-        if self.settings.devices == 0 {
+        if self.settings.devices.is_empty() {
             return Err(code::NO_DEVICE);
         }
         if !self.is_initialized {
@@ -129,17 +130,17 @@ impl State {
         self.next
     }
 
-    pub(super) fn device(&self, device: c_int) -> Result<(), Code> {
-        let is_there = u32::try_from(device).is_ok_and(|device| device < self.settings.devices);
-        if is_there { Ok(()) } else { Err(code::INVALID_DEVICE) }
+    pub(super) fn device(&self, device: c_int) -> Result<&Device, Code> {
+        let place = usize::try_from(device).ok();
+        place.and_then(|place| self.settings.devices.get(place)).ok_or(code::INVALID_DEVICE)
     }
 
     fn machine(&mut self, device: c_int) -> Result<Arc<Machine>, Code> {
-        self.device(device)?;
+        let memory_bytes = self.device(device)?.memory_bytes;
         if let Some(machine) = self.machines.get(&device) {
             return Ok(machine.clone());
         }
-        let machine = Machine::new(self.settings.memory_bytes, self.settings.options);
+        let machine = Machine::new(memory_bytes, self.settings.options);
         let machine = Arc::new(machine.map_err(|_| code::OUT_OF_MEMORY)?);
         self.machines.insert(device, machine.clone());
         Ok(machine)

@@ -2,7 +2,8 @@
 
 use super::{Pointer, c_functions, of};
 use crate::driver::code::{self, Code};
-use crate::driver::settings::{NAME, attribute};
+use crate::driver::devices::Device;
+use crate::driver::settings::attribute;
 use crate::driver::write;
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -18,13 +19,6 @@ fn text(value: &str, out: *mut c_char, length: usize) -> Result<(), Code> {
     Ok(())
 }
 
-/// "FLMK", "software GPU" and the device's ordinal.
-fn uuid(device: c_int) -> [u8; 16] {
-    let mut uuid = *b"FLMKsoftwareGPU0";
-    uuid[15] = uuid[15].wrapping_add(u8::try_from(device).unwrap_or(0));
-    uuid
-}
-
 c_functions! {
     /// Starts the driver.
     fn cuInit(_flags: c_uint) |state| { state.initialize() }
@@ -36,7 +30,7 @@ c_functions! {
 
     /// Devices.
     fn cuDeviceGetCount(out: *mut c_int) |state| {
-        write(out, state.settings.devices.cast_signed())
+        write(out, c_int::try_from(state.settings.devices.len()).map_err(|_| code::UNKNOWN)?)
     }
 
     /// A device by its ordinal.
@@ -47,38 +41,40 @@ c_functions! {
 
     /// The name, which says that it is software.
     fn cuDeviceGetName(out: *mut c_char, length: c_int, device: c_int) |state| {
-        state.device(device)?;
-        text(NAME, out, usize::try_from(length).unwrap_or(0))
+        let name = &state.device(device)?.name;
+        text(name, out, usize::try_from(length).unwrap_or(0))
     }
 
-    /// 16 bytes.
+    /// Of an instance of MIG, that of its GPU.
     fn cuDeviceGetUuid(out: *mut [u8; 16], device: c_int) |state| {
-        state.device(device)?;
-        write(out, uuid(device))
+        write(out, state.device(device)?.gpu_uuid)
     }
 
-    /// The same: there are no instances of MIG.
+    /// Of an instance of MIG, its own.
     fn cuDeviceGetUuid_v2(out: *mut [u8; 16], device: c_int) |state| {
-        state.device(device)?;
-        write(out, uuid(device))
+        write(out, state.device(device)?.uuid)
     }
 
     /// Bytes of memory.
     fn cuDeviceTotalMem_v2(out: *mut usize, device: c_int) |state| {
-        state.device(device)?;
-        write(out, usize::try_from(state.settings.memory_bytes).map_err(|_| code::UNKNOWN)?)
+        let bytes = state.device(device)?.memory_bytes;
+        write(out, usize::try_from(bytes).map_err(|_| code::UNKNOWN)?)
     }
 
     /// An attribute by its number.
     fn cuDeviceGetAttribute(out: *mut c_int, number: c_uint, device: c_int) |state| {
-        state.device(device)?;
-        write(out, if number == 33 { device } else { attribute(number) })
+        let Device { bus, multiprocessors, .. } = state.device(device)?;
+        write(out, match number {
+            16 => multiprocessors.cast_signed(),
+            33 => c_int::try_from(*bus).map_err(|_| code::UNKNOWN)?,
+            _ => attribute(number),
+        })
     }
 
     /// A place that no bus has.
     fn cuDeviceGetPCIBusId(out: *mut c_char, length: c_int, device: c_int) |state| {
-        state.device(device)?;
-        text(&format!("ffff:{device:02x}:00.0"), out, usize::try_from(length).unwrap_or(0))
+        let bus = state.device(device)?.bus;
+        text(&format!("ffff:{bus:02x}:00.0"), out, usize::try_from(length).unwrap_or(0))
     }
 
     /// The primary context.
