@@ -1,4 +1,7 @@
-"""Validates and applies the policy files of `controller decide` in the folders of its argument."""
+"""Validates and applies the policy files of `controller decide` in the folders of its argument.
+
+A fleet of two targets has the files of each part, with `base-` or `peak-` in front.
+"""
 
 import glob
 import json
@@ -6,6 +9,7 @@ import os
 import sys
 
 import boto3
+from botocore.exceptions import ParamValidationError
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from moto import mock_aws
 
@@ -18,17 +22,57 @@ def read(path):
         return json.load(file)
 
 
-scaled = sorted(glob.glob(f"{work}/kubernetes-*/keda-scaledobject.json"))
-assert len(scaled) == 3, scaled
-for path in scaled:
-    value = read(path)
+def check_scaled(value):
     found = ScaledObject.model_validate(value)
     # Types alone would accept a key that KEDA doesn't know.
     again = json.loads(found.model_dump_json(by_alias=True, exclude_none=True))
     assert again["spec"] == value["spec"], (again["spec"], value["spec"])
     for trigger in value["spec"]["triggers"]:
         assert all(isinstance(one, str) for one in trigger["metadata"].values()), trigger
-print("KEDA's types accept", len(scaled), "scaled objects")
+
+
+def refused(what, of, *errors):
+    """A check that nothing fails is no check."""
+    try:
+        of()
+    except errors:
+        return
+    sys.exit(f"{what} is accepted")
+
+
+scaled = sorted(glob.glob(f"{work}/kubernetes-*/*keda-scaledobject.json"))
+assert len(scaled) == 3 + 2 * 2, scaled
+for path in scaled:
+    check_scaled(read(path))
+broken = read(scaled[-1])
+broken["spec"]["minReplicas"] = broken["spec"].pop("minReplicaCount")
+refused("a scaled object with an unknown key", lambda: check_scaled(broken), AssertionError, ValueError)
+names = {read(path)["metadata"]["name"] for path in scaled}
+assert names == {"summaries", "summaries-base", "summaries-peak"}, names
+print("KEDA's types accept", len(scaled), "scaled objects, and refuse an unknown key")
+
+
+def apply(scaling, folder, part, seen):
+    """Applies the files of a part, and compares what moto has then."""
+    target = read(f"{folder}/{part}sagemaker-scalable-target.json")
+    scaling.register_scalable_target(**target)
+    of_target = {"ServiceNamespace": "sagemaker", "ResourceId": target["ResourceId"]}
+    policy = f"{folder}/{part}sagemaker-scaling-policy.json"
+    if os.path.exists(policy):
+        scaling.put_scaling_policy(**read(policy))
+        [found] = scaling.describe_scaling_policies(**of_target)["ScalingPolicies"]
+        stated = read(policy)["TargetTrackingScalingPolicyConfiguration"]
+        assert found["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == stated["TargetValue"]
+        seen.append("tracking")
+    actions = f"{folder}/{part}sagemaker-scheduled-actions.json"
+    if os.path.exists(actions):
+        for action in read(actions):
+            scaling.put_scheduled_action(**action)
+        found = scaling.describe_scheduled_actions(**of_target)["ScheduledActions"]
+        assert len(found) == len(read(actions)) > 0, found
+        seen.append("scheduled")
+    assert "aws_appautoscaling_target" in read(f"{folder}/{part}scaling.tf.json")["resource"]
+
 
 with mock_aws():
     sagemaker = boto3.client("sagemaker")
@@ -37,26 +81,17 @@ with mock_aws():
     )
     variant = {"VariantName": "AllTraffic", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.xlarge"}
     sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName="summaries", EndpointConfigName="c")
+    for name in names:
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c")
     scaling = boto3.client("application-autoscaling")
-    applied = 0
+    seen = []
     for folder in sorted(glob.glob(f"{work}/sagemaker-*")):
-        scaling.register_scalable_target(**read(f"{folder}/sagemaker-scalable-target.json"))
-        policy = f"{folder}/sagemaker-scaling-policy.json"
-        if os.path.exists(policy):
-            scaling.put_scaling_policy(**read(policy))
-            [found] = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-            stated = read(policy)["TargetTrackingScalingPolicyConfiguration"]
-            assert found["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == stated["TargetValue"]
-            applied += 1
-        actions = f"{folder}/sagemaker-scheduled-actions.json"
-        if os.path.exists(actions):
-            for action in read(actions):
-                scaling.put_scheduled_action(**action)
-            found = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
-            assert len(found) == len(read(actions)) > 0, found
-            applied += 1
-        terraform = read(f"{folder}/scaling.tf.json")["resource"]
-        assert "aws_appautoscaling_target" in terraform
-    assert applied == 2, applied
-print("moto applies the target, the scaling policy and the schedule")
+        for part in ("base-", "peak-") if "base" in os.path.basename(folder) else ("",):
+            apply(scaling, folder, part, seen)
+    assert sorted(seen) == ["scheduled", "scheduled", "tracking", "tracking"], seen
+    broken = read(f"{work}/sagemaker-tracking/sagemaker-scaling-policy.json")
+    broken["TargetTrackingScalingPolicyConfiguration"]["Target"] = 1
+    refused("a scaling policy with an unknown key", lambda: scaling.put_scaling_policy(**broken), ParamValidationError)
+    stray = read(f"{work}/sagemaker-base-tracking/peak-sagemaker-scalable-target.json") | {"ScalableDimension": "sagemaker:variant:Instances"}
+    refused("an unknown dimension", lambda: scaling.register_scalable_target(**stray), scaling.exceptions.ValidationException)
+print("moto applies targets, scaling policies and schedules of fleets of one and of two targets; a broken policy is refused")

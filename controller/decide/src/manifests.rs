@@ -22,14 +22,14 @@ const PROMETHEUS: &str = "http://prometheus.monitoring.svc:9090";
 /// `NAME-base`, and the files of both have the name of their part in front.
 pub fn manifests(decision: &Decision, choice: &Choice, name: &str) -> Vec<Manifest> {
     let Some(base) = &choice.base else {
-        return files(decision, &Plan::of(decision, choice, name));
+        return files(decision, &Plan::of(decision, choice, name, "fleet"));
     };
     let name = valid_name(name);
     let fixed = SizedPolicy::Fixed { instances: base.instances };
     let of_base = Choice { sized: fixed, base: None, ..choice.clone() };
     let parts = [("base", &of_base), ("peak", choice)];
     let of_part = |(part, choice): (&'static str, &Choice)| {
-        let plan = Plan::of(decision, choice, &format!("{name}-{part}"));
+        let plan = Plan::of(decision, choice, &format!("{name}-{part}"), part);
         let prefixed = |one: Manifest| Manifest { file: format!("{part}-{}", one.file), ..one };
         files(decision, &plan).into_iter().map(prefixed).collect::<Vec<_>>()
     };
@@ -72,12 +72,14 @@ struct Plan<'a> {
     decision: &'a Decision,
     choice: &'a Choice,
     name: String,
+    /// Names its resources in Terraform, where the files of a folder are one module.
+    label: &'static str,
     min: u32,
     max: u32,
 }
 
 impl<'a> Plan<'a> {
-    fn of(decision: &'a Decision, choice: &'a Choice, name: &str) -> Self {
+    fn of(decision: &'a Decision, choice: &'a Choice, name: &str, label: &'static str) -> Self {
         let (min, max) = match &choice.sized {
             SizedPolicy::Fixed { instances } => (*instances, *instances),
             SizedPolicy::Tracking { .. } => {
@@ -89,7 +91,7 @@ impl<'a> Plan<'a> {
                 instances.iter().copied().max().unwrap_or(1),
             ),
         };
-        Self { decision, choice, name: valid_name(name), min, max }
+        Self { decision, choice, name: valid_name(name), label, min, max }
     }
 
     fn resource(&self) -> String {
@@ -156,8 +158,9 @@ impl<'a> Plan<'a> {
 
     /// The resources of AWS's Terraform provider.
     fn terraform(&self) -> Value {
+        let label = self.label;
         let mut resources = json!({
-            "aws_appautoscaling_target": { "fleet": {
+            "aws_appautoscaling_target": { label: {
                 "service_namespace": "sagemaker",
                 "resource_id": self.resource(),
                 "scalable_dimension": DIMENSION,
@@ -165,7 +168,7 @@ impl<'a> Plan<'a> {
                 "max_capacity": self.max,
             } },
         });
-        let of_target = |key: &str| format!("${{aws_appautoscaling_target.fleet.{key}}}");
+        let of_target = |key: &str| format!("${{aws_appautoscaling_target.{label}.{key}}}");
         let common = |name: String| {
             json!({
                 "name": name,
@@ -183,7 +186,7 @@ impl<'a> Plan<'a> {
                 "scale_out_cooldown": COOLDOWN_S,
                 "scale_in_cooldown": COOLDOWN_S,
             });
-            resources["aws_appautoscaling_policy"] = json!({ "fleet": policy });
+            resources["aws_appautoscaling_policy"] = json!({ label: policy });
         }
         let mut actions = serde_json::Map::new();
         for change in self.changes() {
@@ -193,7 +196,7 @@ impl<'a> Plan<'a> {
             action["timezone"] = json!(self.decision.traffic.time_zone);
             action["scalable_target_action"] =
                 json!({ "min_capacity": change.instances, "max_capacity": change.instances });
-            actions.insert(format!("slot_{}", change.slot), action);
+            actions.insert(format!("{label}_slot_{}", change.slot), action);
         }
         if !actions.is_empty() {
             resources["aws_appautoscaling_scheduled_action"] = Value::Object(actions);

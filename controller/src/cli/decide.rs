@@ -39,9 +39,12 @@ pub struct Decide {
     /// Folder for the pages, as decision.html, decision.pdf and decision.md
     #[arg(long, value_name = "DIR", requires = "formats")]
     pub output_dir: Option<PathBuf>,
-    /// Folder for the policy of the first option, as files for its platform
+    /// Folder for the policy of an option, as files for its platform
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
+    /// Rank of the option whose policy is written [default: 1, unless it misses the objective]
+    #[arg(long, value_name = "N", requires = "policies")]
+    pub option: Option<usize>,
     /// Name of the endpoint or deployment in the policy
     #[arg(long, value_name = "NAME", default_value = "fleet", requires = "policies")]
     pub name: String,

@@ -3,7 +3,7 @@
 use super::{compare, report};
 use crate::cli::{self, Page};
 use ::decide::manifests::manifests;
-use ::decide::{Attained, Decision, Input, Nothing};
+use ::decide::{Attained, Choice, Decision, Input, Nothing};
 use ::report::compare::Side;
 use ::report::document::decision as document_of;
 use ::report::{html, markdown, pdf};
@@ -21,8 +21,8 @@ pub(super) async fn run(options: &cli::Decide) -> anyhow::Result<Exit> {
     if let Some(folder) = &options.output_dir {
         files.extend(write_pages(&decision, folder, &options.formats)?);
     }
-    if let (Some(folder), Some(best)) = (&options.policies, decision.best()) {
-        for manifest in manifests(&decision, best, &options.name) {
+    if let (Some(folder), Some(choice)) = (&options.policies, chosen(options, &decision)?) {
+        for manifest in manifests(&decision, choice, &options.name) {
             let path = folder.join(&manifest.file);
             write(&path, manifest.text.as_bytes())?;
             files.push(path);
@@ -39,6 +39,14 @@ pub(super) async fn run(options: &cli::Decide) -> anyhow::Result<Exit> {
     }
     let is_missed = decision.choices.iter().all(|choice| choice.attained == Attained::Missed);
     Ok(if is_missed { Exit::Failed } else { Exit::Ok })
+}
+
+/// The option whose policy is written.
+fn chosen<'a>(options: &cli::Decide, decision: &'a Decision) -> anyhow::Result<Option<&'a Choice>> {
+    let Some(rank) = options.option else { return Ok(decision.best()) };
+    let choice = rank.checked_sub(1).and_then(|index| decision.choices.get(index));
+    let count = decision.choices.len();
+    choice.map(Some).with_context(|| format!("invalid --option `{rank}`: expected 1 to {count}"))
 }
 
 /// Reads the traffic file and the trace that it names.

@@ -157,6 +157,28 @@ fn fleets_of_two_targets_are_ranked_beside_those_of_one() {
             (choice["hours"].as_array().unwrap().iter()).map(|hour| number(&hour["usd"])).sum();
         assert!((of_hours * 730.5 / 24.0 / cost - 1.0).abs() < 1e-9);
     }
+    // The policy of any option can be written. The files of a folder are one Terraform module, so names must differ.
+    let small =
+        text("one-thread").replace("kubernetes", "sagemaker").replace("rate = 60", "rate = 1");
+    std::fs::write(&traffic, small).unwrap();
+    let found: Value = serde_json::from_slice(&decide(&traffic, &["--json"]).stdout).unwrap();
+    let choices = found["choices"].as_array().unwrap();
+    let rank = choices.iter().position(|choice| choice["base"].is_object()).unwrap() + 1;
+    let of_option = |rank: &str| {
+        decide(&traffic, &["--policies", policies.to_str().unwrap(), "--option", rank])
+    };
+    let written = of_option(&rank.to_string());
+    assert_ne!(written.status.code(), Some(2), "{}", String::from_utf8_lossy(&written.stderr));
+    for part in ["base", "peak"] {
+        let text = std::fs::read_to_string(policies.join(format!("{part}-scaling.tf.json")));
+        let terraform: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let targets = terraform["resource"]["aws_appautoscaling_target"].as_object().unwrap();
+        assert_eq!(targets.keys().collect::<Vec<_>>(), [part]);
+    }
+    let beyond = of_option("99");
+    assert_eq!(beyond.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&beyond.stderr).into_owned();
+    assert!(error.contains("invalid --option `99`: expected 1 to"), "{error}");
     std::fs::write(&traffic, text("gpu")).unwrap();
     let unknown = decide(&traffic, &[]);
     assert_eq!(unknown.status.code(), Some(2));
