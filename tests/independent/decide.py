@@ -6,7 +6,7 @@
 
 The first form writes the results with all times multiplied, so that fleets of several instances need few requests.
 The second form is the check. It is written from the definitions in docs/decide.md: batch times from the samples, queues
-and batching, scaling, paid time. It reads profiles of a day or a week and constant rates, without spot interruptions. Every
+and batching, scaling, paid time. It reads profiles of a day or a week, constant rates, and traces of relative times. Every
 simulated figure must agree within the error of two simulations: 4.5 standard errors of the difference, and 0.6% for the
 buckets of latencies. What follows from other figures must agree exactly. Exits with 1 and lists the figures that differ.
 """
@@ -122,7 +122,7 @@ class Instance:
     def __init__(self, paid_from, ready_at, is_base=False):
         self.paid_from, self.ready_at, self.is_base = paid_from, ready_at, is_base
         self.queue, self.batch = deque(), 0
-        self.leaving = False
+        self.leaving = self.killed = False
 
 
 class Fleet:
@@ -136,6 +136,7 @@ class Fleet:
         self.events, self.number = [], 0
         self.instances, self.wanted, self.most = [], 0, 0
         self.latencies, self.rejected, self.during_start, self.good = [], 0, 0, 0
+        self.lost = 0
         self.paid_s = self.busy_s = self.tail_s = 0.0
         self.hours = [[0, 0, 0.0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
         self.backlog = deque()
@@ -149,6 +150,8 @@ class Fleet:
         self.wanted = self.most = first
         self.instances = [Instance(0.0, 0.0) for _ in range(first)]
         self.base = [Instance(0.0, 0.0, True) for _ in range(self.set["base"]["instances"])]
+        for instance in self.instances:
+            self.interrupt_later(0.0, instance)
         for time in self.policy.times(self.span_s):
             self.at(time, self.evaluate)
         self.minute, self.counted = 0.0, 0
@@ -166,6 +169,47 @@ class Fleet:
             self.pay(instance, self.span_s)
         return self
 
+    def start(self, now):
+        # Provisioning is not billed, loading is.
+        running = now + self.set["provisioning_s"]
+        instance = Instance(running, running + self.set["load_s"])
+        self.instances.append(instance)
+        self.at(instance.ready_at, self.became_ready, instance)
+
+    def became_ready(self, now, instance):
+        if instance.leaving:
+            return
+        self.interrupt_later(now, instance)
+        instance.queue.extend(self.backlog)
+        self.backlog.clear()
+        if instance.queue:
+            self.begin(now, instance)
+
+    def interrupt_later(self, now, instance):
+        if self.set["interruptions_per_hour"]:
+            after = self.rng.exponential(3600.0 / self.set["interruptions_per_hour"])
+            if now + after <= self.span_s:
+                self.at(now + after, self.interrupt, instance)
+
+    def interrupt(self, now, instance):
+        """Two minutes of notice without new requests, and a replacement at once."""
+        if instance.leaving:
+            return
+        instance.leaving = True
+        if not instance.queue and not instance.batch:
+            self.instances.remove(instance)
+            self.pay(instance, now)
+        else:
+            self.at(now + 120.0, self.kill, instance)
+        self.start(now)
+
+    def kill(self, now, instance):
+        if instance in self.instances:
+            self.lost += len(instance.queue) + instance.batch
+            instance.killed = True
+            self.instances.remove(instance)
+            self.pay(instance, now)
+
     def ready(self, now):
         return [one for one in self.instances if one.ready_at <= now and not one.leaving]
 
@@ -178,7 +222,18 @@ class Fleet:
         chosen = min(self.base, key=outstanding, default=None)
         if chosen is None or outstanding(chosen) >= self.set["base"]["spill_at"]:
             self.spilled += 1
-            chosen = min(self.ready(now), key=outstanding, default=chosen)
+            ready = self.ready(now)
+            if ready and self.set["is_random"]:
+                chosen = ready[self.rng.integers(len(ready))]
+            else:
+                chosen = min(ready, key=outstanding, default=chosen)
+        if chosen is None:
+            # All instances were interrupted: the request waits for the next one.
+            if len(self.backlog) < self.set["max_queue"]:
+                self.backlog.append(now)
+            else:
+                self.rejected += 1
+            return
         if len(chosen.queue) >= self.set["max_queue"]:
             self.rejected += 1
             return
@@ -187,7 +242,13 @@ class Fleet:
             self.begin(now, chosen)
 
     def begin(self, now, instance):
+        if instance.batch or not instance.queue or instance.killed:
+            return
         most = self.set["base"]["max_batch_size"] if instance.is_base else self.set["max_batch_size"]
+        complete_at = instance.queue[0] + self.set["delay_s"]
+        if len(instance.queue) < most and complete_at > now:
+            self.at(complete_at, self.begin, instance)
+            return
         size = min(len(instance.queue), most)
         seconds = self.curves[instance.is_base].draw(size, self.rng.random())
         instance.batch = size
@@ -195,6 +256,8 @@ class Fleet:
         self.at(now + seconds, self.end, instance, [instance.queue.popleft() for _ in range(size)])
 
     def end(self, now, instance, arrived):
+        if instance.killed:
+            return
         self.by_base += len(arrived) * instance.is_base
         for time in arrived:
             self.latencies.append(now - time)
@@ -223,7 +286,7 @@ class Fleet:
         rate = max(0.0, counted / 60.0 - self.set["base"]["rate"] * self.set["is_kubernetes"])
         self.spilled = 0
         self.policy.minutes.append(rate)
-        if self.policy.target:
+        if self.policy.target and not self.set["is_kubernetes"]:
             needed = max(math.ceil(rate / self.policy.target - 1e-9), self.set["min_instances"])
             self.tail_s += 60.0 * max(0, len(self.ready(now)) - needed)
         self.counted = 0
@@ -233,12 +296,13 @@ class Fleet:
     def evaluate(self, now):
         beyond = self.set["base"]["rate"]
         wanted = self.policy.wanted(now, self.wanted, len(self.ready(now)), self.arrivals, beyond)
+        if self.policy.target and self.set["is_kubernetes"]:
+            needed = max(math.ceil(self.policy.rate / self.policy.target - 1e-9), self.set["min_instances"])
+            self.tail_s += 15.0 * max(0, len(self.ready(now)) - needed)
         wanted = min(max(wanted, self.set["min_instances"]), self.set["max_instances"])
         present = [one for one in self.instances if not one.leaving]
         for _ in range(len(present), wanted):
-            # Provisioning is not billed, loading is.
-            running = now + self.set["provisioning_s"]
-            self.instances.append(Instance(running, running + self.set["load_s"]))
+            self.start(now)
         self.most = max(self.most, len(self.instances))
         # The youngest leave first; those that have not started are cancelled.
         for instance in sorted(present, key=lambda one: one.ready_at)[wanted:]:
@@ -307,7 +371,8 @@ class Kubernetes:
 
     def wanted(self, now, wanted, ready, arrivals, beyond):
         last_minute = bisect.bisect_right(arrivals, now) - bisect.bisect_right(arrivals, now - 60.0)
-        ratio = max(0.0, last_minute / 60.0 - beyond) / max(ready, 1) / self.target
+        self.rate = max(0.0, last_minute / min(now, 60.0) - beyond)
+        ratio = self.rate / max(ready, 1) / self.target
         recommended = wanted if abs(ratio - 1) <= 0.1 and wanted else math.ceil(max(ready, 1) * ratio - 1e-9)
         self.recommended.append((now, recommended))
         while self.recommended[0][0] <= now - 300.0:
@@ -345,9 +410,21 @@ def poisson(rates, rng):
 
 
 class Traffic:
-    def __init__(self, file):
+    def __init__(self, file, folder):
         traffic = file["traffic"]
         self.growth, self.peak = traffic.get("growth", 1.0), traffic.get("peak_factor", 1.0)
+        self.trace = None
+        if "trace" in traffic:
+            rows = (folder / traffic["trace"]).read_text().splitlines()
+            times = np.array([float(row.split(",")[0]) for row in rows[1:]])
+            self.trace = times - times[0]
+            self.span_s = float(self.trace[-1])
+            counts, _ = np.histogram(self.trace, np.arange(0.0, self.span_s + 3600.0, 3600.0))
+            lengths = [min(3600.0, self.span_s - 3600.0 * hour) for hour in range(len(counts))]
+            self.rates = list(counts / lengths)
+            self.rate = len(self.trace) / self.span_s
+            return
+        self.rate = traffic["rate"]
         hours, days = traffic.get("hours"), traffic.get("days")
         if hours is None and days is None:
             span_s = min(max(50_000 / (traffic["rate"] * self.growth), 3600.0), 86_400.0)
@@ -358,16 +435,28 @@ class Traffic:
         self.span_s = 3600.0 * len(self.rates)
 
     def arrivals(self, factor, rng):
+        if self.trace is not None:
+            return self.repeated(factor, rng)
         times = poisson([rate * factor for rate in self.rates], rng)
         return times[times < self.span_s]
+
+
+    def repeated(self, factor, rng):
+        """The trace, with requests repeated up to a minute later, or thinned."""
+        copies = []
+        for number in range(math.ceil(factor)):
+            kept = rng.random(len(self.trace)) < factor - number
+            later = rng.uniform(0.0, 60.0, len(self.trace)) if number else 0.0
+            copies.append((self.trace + later)[kept])
+        return np.sort(np.minimum(np.concatenate(copies), self.span_s))
 
 
 class Option:
     """A choice of the decision, simulated again."""
 
-    def __init__(self, choice, candidates, by_index, file):
+    def __init__(self, choice, candidates, by_index, file, traffic):
         facts, base = candidates[choice["candidate"]], choice["base"]
-        self.choice, self.times, self.traffic = choice, by_index[choice["candidate"]], Traffic(file)
+        self.choice, self.times, self.traffic = choice, by_index[choice["candidate"]], traffic
         self.base_times = by_index[base["candidate"]] if base else self.times
         of_base = candidates[base["candidate"]] if base else facts
         fleet = file.get("fleet", {})
@@ -381,6 +470,9 @@ class Option:
             "provisioning_s": fleet.get("provisioning_s", 120.0 if self.is_kubernetes else 240.0),
             "load_s": fleet.get("load_s", facts["load_s"] or 0.0),
             "limit_s": file["objective"]["latency_ms"] / 1000.0,
+            "is_random": fleet.get("routing") == "random",
+            "delay_s": fleet.get("max_batch_delay_ms", 0.0) / 1000.0,
+            "interruptions_per_hour": fleet.get("spot_interruptions_per_hour", 0.0),
         }
         self.set["is_kubernetes"] = self.is_kubernetes
         self.set["base"] = {"instances": 0, "rate": 0.0, "spill_at": 0, "max_batch_size": of_base["max_batch_size"]}
@@ -412,8 +504,8 @@ class Option:
             return Scheduled(choice["instances"], self.set["provisioning_s"] + self.set["load_s"])
         beyond = max(0.0, self.traffic.rates[0] * factor - self.set["base"]["rate"])
         first = math.ceil(beyond / target - 1e-9)
-        kind = Kubernetes if self.is_kubernetes else SageMaker
-        return kind(target, min(max(first, least), most))
+        first = min(max(first, least), most)
+        return Kubernetes(target, first) if self.is_kubernetes else SageMaker(target, first)
 
     def curves(self, rng=None):
         """As measured, or resampled."""
@@ -431,7 +523,7 @@ class Option:
             "usd_per_month": (fleet.paid_s - fleet.base_paid_s) * month + fleet.base_paid_s * of_base,
             "latency_ms": float(np.quantile(fleet.latencies, self.percentile / 100)) * 1e3,
             "good_share": fleet.good / arrived,
-            "error_share": min(fleet.rejected / arrived + self.failed_share, 1.0),
+            "error_share": min((fleet.rejected + fleet.lost) / arrived + self.failed_share, 1.0),
             "utilization": fleet.busy_s / fleet.paid_s,
             "cold_start_share": fleet.during_start / arrived,
             "scale_in_tail_usd_per_month": fleet.tail_s * month,
@@ -498,9 +590,9 @@ def main(results_file, traffic_file, decision_file):
     file = tomllib.loads(Path(traffic_file).read_text())
     decision = json.loads(Path(decision_file).read_text())
     by_cell, by_index = read_times(Path(results_file)), {}
-    check, traffic = Check(), Traffic(file)
+    check, traffic = Check(), Traffic(file, Path(traffic_file).parent)
     facts = decision["traffic"]
-    check.same("mean_rate", facts["mean_rate"], file["traffic"]["rate"] * traffic.growth)
+    check.same("mean_rate", facts["mean_rate"], traffic.rate * traffic.growth)
     check.same("busiest_rate", facts["busiest_rate"], max(traffic.rates) * traffic.growth)
     check.same("span_s", facts["span_s"], traffic.span_s)
     if decision["first_two"]:
@@ -517,7 +609,7 @@ def main(results_file, traffic_file, decision_file):
         of_policy = [one for one in decision["choices"] if one["policy"] == policy]
         for has_base in (False, True):
             for choice in [one for one in of_policy if bool(one["base"]) == has_base][:MOST_CHOICES]:
-                compare(check, Option(choice, decision["candidates"], by_index, file), decision)
+                compare(check, Option(choice, decision["candidates"], by_index, file, traffic), decision)
     for wrong in check.wrong:
         print(f"DIFFERS {wrong}")
     print(f"{check.compared} figures of decisions recomputed, {len(check.wrong)} differ")
@@ -539,6 +631,9 @@ def compare(check, option, decision):
         values = [one[figure] for one in own]
         # Buckets of latencies are 0.5% wide, and a month's cost has rounding of single minutes.
         least = 0.006 * abs(float(np.mean(values))) + 1e-6
+        if figure == "error_share":
+            # An interrupted instance loses several requests at once, in few of the simulations.
+            least += 1e-4
         predicted = choice["base"][figure] if figure == "answered_share" else choice[figure]
         # Few simulations of a rare overload may have none: the other side's interval has it.
         deviation = (predicted["high"] - predicted["low"]) / 3.92
@@ -558,9 +653,15 @@ def compare(check, option, decision):
     for figure, expected in (("value", np.mean(simulated)), ("low", np.quantile(simulated, 0.025)), ("high", np.quantile(simulated, 0.975))):
         check.same(f"{name}: usd_per_month.{figure}", choice["usd_per_month"][figure], expected)
     peak = option.traffic.growth * option.traffic.peak
-    at_peak = [option.simulate(option.curves(), peak, rng)["good_share"] for _ in range(3)]
-    if min(at_peak) > option.percentile / 100 + 0.005 or max(at_peak) < option.percentile / 100 - 0.005:
-        check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], min(at_peak) > option.percentile / 100)
+    at_peak = [option.simulate(option.curves(), peak, rng) for _ in range(3)]
+    good, errors = ([one[figure] for one in at_peak] for figure in ("good_share", "error_share"))
+    least, most = option.percentile / 100, decision["objective"]["max_error_share"]
+    # The decision has one simulation at the peak.
+    margin = max(0.005, 4.5 * float(np.std([one["good_share"] for one in own], ddof=1)))
+    if min(good) > least + margin and max(errors) < 0.7 * most:
+        check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], True)
+    elif max(good) < least - margin or min(errors) > 1.4 * most:
+        check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], False)
     if choice["policy"] == "tracking":
         full_rate = option.times.measured().full_rate(option.set["max_batch_size"])
         check.same(f"{name}: target_rate", choice["target_rate"], choice["target_share"] * full_rate)
