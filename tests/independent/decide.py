@@ -136,7 +136,7 @@ class Fleet:
         self.events, self.number = [], 0
         self.instances, self.wanted, self.most = [], 0, 0
         self.latencies, self.rejected, self.during_start, self.good = [], 0, 0, 0
-        self.lost = 0
+        self.without_instance, self.failed, self.lost = 0, 0, 0
         self.paid_s = self.busy_s = self.tail_s = 0.0
         self.hours = [[0, 0, 0.0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
         self.backlog = deque()
@@ -227,12 +227,18 @@ class Fleet:
                 chosen = ready[self.rng.integers(len(ready))]
             else:
                 chosen = min(ready, key=outstanding, default=chosen)
-        if chosen is None:
+        if chosen is None and self.set["min_instances"]:
             # All instances were interrupted: the request waits for the next one.
             if len(self.backlog) < self.set["max_queue"]:
                 self.backlog.append(now)
             else:
                 self.rejected += 1
+            return
+        if chosen is None:
+            # An endpoint without a copy: an error, which the metric of target tracking doesn't have.
+            self.without_instance += 1
+            self.failed += 1
+            self.counted -= 1
             return
         if len(chosen.queue) >= self.set["max_queue"]:
             self.rejected += 1
@@ -286,6 +292,7 @@ class Fleet:
         rate = max(0.0, counted / 60.0 - self.set["base"]["rate"] * self.set["is_kubernetes"])
         self.spilled = 0
         self.policy.minutes.append(rate)
+        self.policy.failed, self.failed = self.failed, 0
         if self.policy.target and not self.set["is_kubernetes"]:
             needed = max(math.ceil(rate / self.policy.target - 1e-9), self.set["min_instances"])
             self.tail_s += 60.0 * max(0, len(self.ready(now)) - needed)
@@ -329,8 +336,9 @@ class Fixed:
 class SageMaker:
     """3 minutes above the target add instances, 15 below 90% of it remove them; cooldowns of 300 s."""
 
-    def __init__(self, target, first):
-        self.target, self.started, self.minutes = target, first, []
+    def __init__(self, target, first, least):
+        self.target, self.started, self.minutes, self.least = target, first, [], least
+        self.failed, self.quiet = 0, 0
         self.out_until = self.in_until = 0.0
         self.per_instance = deque(maxlen=15)
 
@@ -341,6 +349,12 @@ class SageMaker:
         return np.arange(60.0, span_s, 60.0) + 1e-6
 
     def wanted(self, now, wanted, ready, _arrivals, _beyond):
+        if self.least == 0 and not ready:
+            # Only the alarm on failed requests can add the first copy.
+            self.per_instance.clear()
+            self.quiet = 0
+            return max(wanted, 1 if self.failed else 0)
+        self.quiet = 0 if self.minutes[-1] else self.quiet + 1
         self.per_instance.append(self.minutes[-1] / max(ready, 1))
         last = list(self.per_instance)
         if len(last) >= 3 and min(last[-3:]) > self.target and now >= self.out_until:
@@ -349,7 +363,7 @@ class SageMaker:
                 self.out_until = now + 300.0
                 return more
         if len(last) == 15 and max(last) < 0.9 * self.target and now >= max(self.in_until, self.out_until):
-            fewer = max(math.ceil(ready * last[-1] / self.target - 1e-9), 1)
+            fewer = max(math.ceil(ready * last[-1] / self.target - 1e-9), 0 if self.least == 0 and self.quiet >= 15 else 1)
             if fewer < wanted:
                 self.in_until = now + 300.0
                 return fewer
@@ -505,7 +519,7 @@ class Option:
         beyond = max(0.0, self.traffic.rates[0] * factor - self.set["base"]["rate"])
         first = math.ceil(beyond / target - 1e-9)
         first = min(max(first, least), most)
-        return Kubernetes(target, first) if self.is_kubernetes else SageMaker(target, first)
+        return Kubernetes(target, first) if self.is_kubernetes else SageMaker(target, first, least)
 
     def curves(self, rng=None):
         """As measured, or resampled."""
@@ -523,12 +537,71 @@ class Option:
             "usd_per_month": (fleet.paid_s - fleet.base_paid_s) * month + fleet.base_paid_s * of_base,
             "latency_ms": float(np.quantile(fleet.latencies, self.percentile / 100)) * 1e3,
             "good_share": fleet.good / arrived,
-            "error_share": min((fleet.rejected + fleet.lost) / arrived + self.failed_share, 1.0),
+            "error_share": min((fleet.rejected + fleet.without_instance + fleet.lost) / arrived + self.failed_share, 1.0),
             "utilization": fleet.busy_s / fleet.paid_s,
             "cold_start_share": fleet.during_start / arrived,
             "scale_in_tail_usd_per_month": fleet.tail_s * month,
             "mean_instances": fleet.paid_s / self.traffic.span_s,
             "hours": fleet.hours,
+        }
+
+
+class ServerlessOption(Option):
+    """A serverless endpoint, simulated again."""
+
+    def __init__(self, choice, candidates, by_index, file, traffic):
+        super().__init__(choice, candidates, by_index, file, traffic)
+        self.given = file["fleet"]["serverless"]
+        cold_s = self.given.get("cold_start_s")
+        self.cold_s = (candidates[choice["candidate"]]["load_s"] or 0.0) if cold_s is None else cold_s
+
+    def usd(self, billed_s):
+        """Of a processed request."""
+        data_gb = self.given.get("data_kb_per_request", 0.0) / 2**20
+        return billed_s * self.given["memory_mb"] / 1024 * self.given["usd_per_gb_second"] + data_gb * self.given.get("data_usd_per_gb", 0.0)
+
+    def simulate(self, curves, factor, rng):
+        arrivals = self.traffic.arrivals(factor, rng)
+        hours = [[0, 0, 0.0, 0.0] for _ in range(math.ceil(self.traffic.span_s / 3600))]
+        latencies, throttled, cold, late = [], 0, 0, 0
+        busy_s = billed_s = usd = 0.0
+        sandboxes = []  # when each is free
+        for now in arrivals:
+            hour = hours[min(int(now / 3600), len(hours) - 1)]
+            hour[0] += 1
+            sandboxes = [free for free in sandboxes if now - free < self.given["idle_minutes"] * 60.0]
+            idle = [free for free in sandboxes if free <= now]
+            if len(sandboxes) - len(idle) >= self.given["max_concurrency"]:
+                throttled += 1
+                continue
+            if idle:
+                sandboxes.remove(max(idle))
+            else:
+                cold += 1
+            wait = 0.0 if idle else self.cold_s
+            seconds = curves[0].draw(1, rng.random())
+            processing = min(seconds, 60.0)
+            sandboxes.append(now + wait + processing)
+            billed = math.ceil(processing * 1000) / 1000
+            busy_s, billed_s, usd = busy_s + processing, billed_s + billed, usd + self.usd(billed)
+            hour[2] += billed
+            hour[3] += self.usd(billed)
+            if seconds > 60.0:
+                late += 1
+                continue
+            latencies.append(wait + processing)
+            hour[1] += wait + processing <= self.set["limit_s"]
+        arrived = max(len(arrivals), 1)
+        return {
+            "usd_per_month": usd * HOURS_OF_MONTH * 3600 / self.traffic.span_s,
+            "latency_ms": float(np.quantile(latencies, self.percentile / 100)) * 1e3,
+            "good_share": sum(hour[1] for hour in hours) / arrived,
+            "error_share": min((throttled + late) / arrived + self.failed_share, 1.0),
+            "utilization": busy_s / billed_s,
+            "cold_start_share": cold / arrived,
+            "scale_in_tail_usd_per_month": 0.0,
+            "mean_instances": billed_s / self.traffic.span_s,
+            "hours": hours,
         }
 
 
@@ -605,11 +678,12 @@ def main(results_file, traffic_file, decision_file):
         times = Times([batch for cell in facts["cells"] for batch in by_cell[cell]])
         check.same(f"batches of candidate {index}", facts["batches"], times.batches)
         by_index[index] = times
-    for policy in ("fixed", "tracking", "scheduled"):
+    for policy in ("fixed", "tracking", "scheduled", "serverless"):
         of_policy = [one for one in decision["choices"] if one["policy"] == policy]
         for has_base in (False, True):
             for choice in [one for one in of_policy if bool(one["base"]) == has_base][:MOST_CHOICES]:
-                compare(check, Option(choice, decision["candidates"], by_index, file, traffic), decision)
+                kind = ServerlessOption if policy == "serverless" else Option
+                compare(check, kind(choice, decision["candidates"], by_index, file, traffic), decision)
     for wrong in check.wrong:
         print(f"DIFFERS {wrong}")
     print(f"{check.compared} figures of decisions recomputed, {len(check.wrong)} differ")
@@ -647,6 +721,10 @@ def compare(check, option, decision):
         requests = hour["requests_per_s"] * length_s
         check.near(f"{at}: requests", requests, arrived, decision["simulations"], 1.0, math.sqrt(requests))
         of_base = option.set["base"]["instances"]
+        if choice["policy"] == "serverless":
+            usd = [one["hours"][number][3] for one in own]
+            check.near(f"{at}: usd", hour["usd"], usd, decision["simulations"], 0.03 * float(np.mean(usd)))
+            continue
         usd = (hour["instances"] - of_base) * option.usd_per_hour + of_base * option.base_usd_per_hour
         check.same(f"{at}: usd", hour["usd"], usd * length_s / 3600)
     simulated = choice["usd_by_simulation"]

@@ -31,7 +31,7 @@ tar -xf "$work/bundle.tar" -C "$work/bundle"
 # Fleets, simulated again. Requests that take 400 times as long fill several instances with few of them.
 mkdir "$work/slow"
 "$venv/bin/python" tests/independent/decide.py slow "$work/results.json" "$work/slow" 400
-for traffic in day kubernetes constant two-targets trace spot; do
+for traffic in day kubernetes constant two-targets to-zero trace spot; do
     file=tests/independent/traffic-$traffic.toml
     # A fleet that misses its objective is an answer as well.
     ./target/release/controller decide "$work/slow/results.json" --traffic "$file" --simulations 40 --json \

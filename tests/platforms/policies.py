@@ -10,6 +10,7 @@ import sys
 
 import boto3
 from botocore.exceptions import ParamValidationError
+from botocore.validate import ParamValidator
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from moto import mock_aws
 
@@ -74,6 +75,44 @@ def apply(scaling, folder, part, seen):
     assert "aws_appautoscaling_target" in read(f"{folder}/{part}scaling.tf.json")["resource"]
 
 
+def check_request(client, operation, value):
+    """Against the service model: keys, types, ranges, and words where the model lists them."""
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    report = ParamValidator().validate(value, shape)
+    assert not report.has_errors(), report.generate_report()
+
+    def check_words(shape, value):
+        if shape.type_name == "structure":
+            for key, member in value.items():
+                check_words(shape.members[key], member)
+        elif shape.type_name == "list":
+            for member in value:
+                check_words(shape.member, member)
+        elif getattr(shape, "enum", None):
+            assert value in shape.enum, (value, shape.enum)
+
+    check_words(shape, value)
+
+
+def check_scale_to_zero(folder):
+    """Target tracking down to zero, and an alarm whose action adds the first copy. moto has no inference components."""
+    scaling, cloudwatch = boto3.client("application-autoscaling"), boto3.client("cloudwatch")
+    target = read(f"{folder}/sagemaker-scalable-target.json")
+    assert target["ResourceId"] == "inference-component/summaries" and target["MinCapacity"] == 0, target
+    check_request(scaling, "RegisterScalableTarget", target)
+    check_request(scaling, "PutScalingPolicy", read(f"{folder}/sagemaker-scaling-policy.json"))
+    first = read(f"{folder}/sagemaker-first-copy-policy.json")
+    check_request(scaling, "PutScalingPolicy", first)
+    # At least the 240 s of provisioning, so that failures during the start don't add copies.
+    cooldown = first["StepScalingPolicyConfiguration"]["Cooldown"]
+    assert cooldown >= 240 and cooldown % 60 == 0, cooldown
+    cloudwatch.put_metric_alarm(**read(f"{folder}/sagemaker-first-copy-alarm.json"), AlarmActions=["arn:aws:autoscaling:x"])
+    [alarm] = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert alarm["MetricName"] == "NoCapacityInvocationFailures", alarm
+    wrong = target | {"ScalableDimension": "sagemaker:inference-component:Copies"}
+    refused("an unknown dimension", lambda: check_request(scaling, "RegisterScalableTarget", wrong), AssertionError)
+
+
 with mock_aws():
     sagemaker = boto3.client("sagemaker")
     sagemaker.create_model(
@@ -85,13 +124,23 @@ with mock_aws():
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c")
     scaling = boto3.client("application-autoscaling")
     seen = []
-    for folder in sorted(glob.glob(f"{work}/sagemaker-*")):
+    zero, serverless = f"{work}/sagemaker-zero-tracking", f"{work}/sagemaker-zero-serverless"
+    for folder in sorted({*glob.glob(f"{work}/sagemaker-*")} - {zero, serverless}):
         for part in ("base-", "peak-") if "base" in os.path.basename(folder) else ("",):
             apply(scaling, folder, part, seen)
     assert sorted(seen) == ["scheduled", "scheduled", "tracking", "tracking"], seen
+    check_scale_to_zero(zero)
+    config = read(f"{serverless}/sagemaker-endpoint-config.json")
+    config["ProductionVariants"][0]["ModelName"] = "m"
+    sagemaker.create_endpoint_config(**config)
+    [found] = sagemaker.describe_endpoint_config(EndpointConfigName="summaries")["ProductionVariants"]
+    assert found["ServerlessConfig"] == {"MemorySizeInMB": 2048, "MaxConcurrency": 20}, found
+    config["ProductionVariants"][0]["ServerlessConfig"]["MemorySize"] = 2048
+    refused("a serverless endpoint with an unknown key", lambda: sagemaker.create_endpoint_config(**config), ParamValidationError)
     broken = read(f"{work}/sagemaker-tracking/sagemaker-scaling-policy.json")
     broken["TargetTrackingScalingPolicyConfiguration"]["Target"] = 1
     refused("a scaling policy with an unknown key", lambda: scaling.put_scaling_policy(**broken), ParamValidationError)
     stray = read(f"{work}/sagemaker-base-tracking/peak-sagemaker-scalable-target.json") | {"ScalableDimension": "sagemaker:variant:Instances"}
     refused("an unknown dimension", lambda: scaling.register_scalable_target(**stray), scaling.exceptions.ValidationException)
-print("moto applies targets, scaling policies and schedules of fleets of one and of two targets; a broken policy is refused")
+print("moto applies targets, scaling policies and schedules of fleets of one and of two targets, and a serverless endpoint;")
+print("  the service model accepts scale to zero; a broken file of each is refused")

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
-venv=$(python_with cloudcoil-models-keda==2.16.1.0 kubernetes-validate==1.37.0 'moto[applicationautoscaling,sagemaker]==5.2.5' boto3 setuptools)
+venv=$(python_with cloudcoil-models-keda==2.16.1.0 kubernetes-validate==1.37.0 'moto[applicationautoscaling,cloudwatch,sagemaker]==5.2.5' boto3 setuptools)
 work=$(mktemp -d /var/tmp/fleetmark-policies.XXXXXX)
 TF_CLI_CONFIG_FILE=$work/terraformrc # ignores this machine's settings
 export TF_CLI_CONFIG_FILE TF_IN_AUTOMATION=1
@@ -27,6 +27,27 @@ for platform in sagemaker kubernetes; do
         rank=$(python3 -c 'import json, sys; print(1 + [bool(one["base"]) for one in json.load(sys.stdin)["choices"]].index(True))' <"$work/decision.json")
         decided "$work/traffic.toml" --policies "$work/$platform-base-$policy" --name summaries --option "$rank" >/dev/null
     done
+done
+# Scale to zero on SageMaker, and a serverless endpoint.
+cat >"$work/traffic.toml" <<'TOML'
+[traffic]
+rate = 0.1
+[objective]
+latency_ms = 500
+[fleet]
+policies = ["tracking"]
+min_instances = 0
+[fleet.serverless]
+target = "one-thread"
+memory_mb = 2048
+usd_per_gb_second = 0.00001
+max_concurrency = 20
+idle_minutes = 5
+TOML
+decided "$work/traffic.toml" --json >"$work/decision.json"
+for policy in tracking serverless; do
+    rank=$(python3 -c 'import json, sys; print(1 + [one["policy"] for one in json.load(sys.stdin)["choices"]].index(sys.argv[1]))' $policy <"$work/decision.json")
+    decided "$work/traffic.toml" --policies "$work/sagemaker-zero-$policy" --name summaries --option "$rank" >/dev/null
 done
 "$venv/python" tests/platforms/policies.py "$work"
 
@@ -66,4 +87,4 @@ validate || { cat "$work/said" >&2; exit 1; }
 provider=$(terraform -chdir="$work/root" version -json | python3 -c 'import json, sys; print(*json.load(sys.stdin)["provider_selections"].values())')
 sed -i 's/"predefined_metric_type"/"predefined_metric"/' "$work/sagemaker-base-tracking/peak-scaling.tf.json"
 ! validate || { echo "Terraform accepts a policy with an unknown argument" >&2; exit 1; }
-echo "scaling.tf.json of $(find "$work"/sagemaker-* -maxdepth 0 | wc -l) fleets is valid for the AWS provider $provider; one with an unknown argument is refused"
+echo "the Terraform files of $(find "$work"/sagemaker-* -maxdepth 0 | wc -l) fleets are valid for the AWS provider $provider; one with an unknown argument is refused"

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p decide --bench simulation`; the limits are 20 s and 2 s on one core.
 
-use decide::simulation::{Batching, Fleet, Policy, Routing, StartUp, simulate};
+use decide::simulation::{Batching, Fleet, Policy, Routing, StartUp, WithoutInstance, simulate};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use rand::RngExt;
@@ -25,6 +25,7 @@ fn requests(bencher: Bencher<'_, '_>) {
         first_instances: 8,
         start_up: StartUp { provisioning_s: 240.0, load_s: 10.0 },
         policy: Policy::Fixed(8),
+        without_instance: WithoutInstance::Wait,
         base: None,
         spot: None,
         limit_s: 1.0,

@@ -3,7 +3,9 @@
 use super::candidate::{Measurements, Offered, OpenCell};
 use super::curve::{BatchTimes, Curve};
 use super::options::Predicted;
-use super::simulation::{Batching, Fleet, Latencies, Policy, Routing, StartUp, simulate};
+use super::simulation::{
+    Batching, Fleet, Latencies, Policy, Routing, StartUp, WithoutInstance, simulate,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -105,6 +107,7 @@ fn predicted_ms(
         first_instances: 1,
         start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
         policy: Policy::Fixed(1),
+        without_instance: WithoutInstance::Wait,
         base: None,
         spot: None,
         limit_s: f64::INFINITY,

@@ -205,7 +205,9 @@ impl BatchTime for Curve {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simulation::{Batching, Fleet, Policy, Routing, StartUp, simulate};
+    use super::super::simulation::{
+        Batching, Fleet, Policy, Routing, StartUp, WithoutInstance, simulate,
+    };
     use super::*;
     use rand::SeedableRng;
     use std::cell::RefCell;
@@ -257,6 +259,7 @@ mod tests {
             first_instances: 1,
             start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
             policy: Policy::Fixed(1),
+            without_instance: WithoutInstance::Wait,
             base: None,
             spot: None,
             limit_s: 1.0,

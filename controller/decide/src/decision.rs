@@ -3,8 +3,9 @@
 use super::calibration::{Calibrated, calibrate};
 use super::candidate::{Candidate, CandidateFacts, NotSimulated, candidates};
 use super::options::{
-    Attained, Choice, IndexedCandidate, Predicted, Setting, choice, choice_with_base,
+    Attained, Choice, IndexedCandidate, Predicted, Setting, SizedPolicy, choice, choice_with_base,
 };
+use super::serverless::{serverless_choice, stand_ins};
 use rayon::prelude::*;
 use results::Results;
 use results::parquet::read::SamplesRead;
@@ -127,6 +128,11 @@ pub enum Caveat {
     AssumedRegion,
     /// Trace lengths are not used: the batch times are those of the measured dialogues.
     LengthsNotUsed,
+    /// The first choice is a serverless endpoint, and the times of a target stand for it.
+    ServerlessStandIn {
+        target: String,
+        memory_mb: u32,
+    },
     /// Cost with an on-demand price, although spot interruptions are simulated.
     SpotAtOtherPrice {
         purchase: String,
@@ -153,6 +159,11 @@ pub enum MeasureNext {
     OnTheTarget {
         target: String,
     },
+    /// The serverless endpoint itself, for which a target stands.
+    OnServerless {
+        target: String,
+        memory_mb: u32,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -163,6 +174,8 @@ pub enum Nothing {
     NoPolicy,
     /// No cell of a target that is to be a base can be simulated; those that can are listed.
     NoBase { target: String, known: Vec<String> },
+    /// No cell of the target that stands for a serverless endpoint has one request at a time; targets that do are listed.
+    NoServerless { target: String, known: Vec<String> },
 }
 
 /// The measured and the expected.
@@ -195,7 +208,8 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
     let scaled: Vec<PolicyKind> =
         policies.iter().copied().filter(|kind| *kind != PolicyKind::Fixed).collect();
     let pairs_of_targets = pairs_of_targets(file, &found.candidates)?;
-    let options = found.candidates.len() * policies.len();
+    let stand_ins = serverless_targets(file, &found.candidates)?;
+    let options = found.candidates.len() * policies.len() + stand_ins.len();
     // A base is chosen among several.
     let mixed = pairs_of_targets.len() * scaled.len() * 2;
     setting.simulations = affordable(setting, options + mixed);
@@ -223,6 +237,11 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
         .map(|(base, scaled, kind)| choice_with_base(setting, base, scaled, kind))
         .collect();
     choices.extend(with_base);
+    if let Some(serverless) = &file.fleet.serverless {
+        let of = |stand_in| serverless_choice(setting, serverless, stand_in);
+        let endpoints: Vec<Choice> = stand_ins.into_par_iter().map(of).collect();
+        choices.extend(endpoints);
+    }
     rank(&mut choices);
     let calibration = calibrate(&found, file.objective.percentile, seed);
     let facts = TrafficFacts {
@@ -313,6 +332,22 @@ fn pairs_of_targets(
     Ok(pairs.flat_map(|base| others(base).into_iter().map(|one| (base.clone(), one))).collect())
 }
 
+/// The candidates that stand for a serverless endpoint; none if the file has no such endpoint.
+fn serverless_targets<'a>(
+    file: &TrafficFile,
+    candidates: &'a [Candidate],
+) -> Result<Vec<IndexedCandidate<'a>>, Nothing> {
+    let Some(serverless) = &file.fleet.serverless else { return Ok(Vec::new()) };
+    let found = stand_ins(&serverless.target, candidates);
+    if found.is_empty() {
+        let target = serverless.target.clone();
+        let singles = candidates.iter().filter(|one| one.facts.max_batch_size == 1);
+        let known: BTreeSet<String> = singles.map(|one| one.facts.target.clone()).collect();
+        return Err(Nothing::NoServerless { target, known: known.into_iter().collect() });
+    }
+    Ok(found)
+}
+
 /// The number of simulations of each option.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is clamped")]
 fn affordable(setting: Setting<'_>, options: usize) -> u32 {
@@ -363,7 +398,8 @@ fn first_two(decision: &Decision) -> Option<FirstTwo> {
         difference_usd_per_month: Predicted::of(differences),
         first_is_cheaper_in: u32::try_from(cheaper).unwrap_or(u32::MAX),
         is_same_target: (&a.model, &a.target, &a.dtype) == (&b.model, &b.target, &b.dtype)
-            && base(first) == base(second),
+            && base(first) == base(second)
+            && first.is_serverless() == second.is_serverless(),
     })
 }
 
@@ -382,11 +418,29 @@ fn caveats(decision: &Decision) -> Vec<Caveat> {
     }
     let Some(best) = decision.best() else { return found };
     for facts in decision.candidates_of(best) {
-        let more = caveats_of(decision, facts);
+        let more = match (&best.sized, &decision.fleet.serverless) {
+            (SizedPolicy::Serverless { .. }, Some(serverless)) => {
+                caveats_of_serverless(facts, serverless)
+            }
+            _ => caveats_of(decision, facts),
+        };
         let is_new: Vec<Caveat> = more.into_iter().filter(|one| !found.contains(one)).collect();
         found.extend(is_new);
     }
     found
+}
+
+/// What limits the predictions of a serverless endpoint for which a candidate stands.
+fn caveats_of_serverless(facts: &CandidateFacts, serverless: &traffic::Serverless) -> Vec<Caveat> {
+    let (target, memory_mb) = (facts.target.clone(), serverless.memory_mb);
+    let more = [
+        (facts.runs < ENOUGH_RUNS).then_some(Caveat::FewRuns { runs: facts.runs }),
+        facts.is_degraded.then_some(Caveat::Degraded),
+        facts.random_weights.then_some(Caveat::RandomWeights),
+        (facts.load_s.or(serverless.cold_start_s).is_none()).then_some(Caveat::UnknownLoadTime),
+    ];
+    let stand_in = Caveat::ServerlessStandIn { target, memory_mb };
+    std::iter::once(stand_in).chain(more.into_iter().flatten()).collect()
 }
 
 /// What limits the predictions of a candidate.
@@ -433,6 +487,9 @@ fn caveats_of(decision: &Decision, facts: &CandidateFacts) -> Vec<Caveat> {
 fn measure_next(decision: &Decision, candidates: &[Candidate]) -> Vec<MeasureNext> {
     let Some(best) = decision.best() else { return Vec::new() };
     let facts = decision.candidate(best);
+    if let SizedPolicy::Serverless { memory_mb, .. } = best.sized {
+        return vec![MeasureNext::OnServerless { target: facts.target.clone(), memory_mb }];
+    }
     let mut found = Vec::new();
     let checked = decision.calibration_of(facts);
     let busiest = best.hours.iter().max_by(|a, b| a.requests_per_s.total_cmp(&b.requests_per_s));

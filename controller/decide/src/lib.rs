@@ -11,6 +11,7 @@ pub mod curve;
 pub mod decision;
 pub mod manifests;
 pub mod options;
+mod serverless;
 pub mod simulation;
 
 pub use calibration::Calibrated;

@@ -12,8 +12,8 @@ pub struct Manifest {
     pub text: String,
 }
 
-const DIMENSION: &str = "sagemaker:variant:DesiredInstanceCount";
-const METRIC: &str = "SageMakerVariantInvocationsPerInstance";
+/// The alarm of a fleet without instances is evaluated each minute.
+const ALARM_S: u32 = 60;
 const DAYS: [&str; 7] = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
 /// Where the pod autoscaler's metric comes from: a Prometheus of the cluster.
 const PROMETHEUS: &str = "http://prometheus.monitoring.svc:9090";
@@ -38,9 +38,17 @@ pub fn manifests(decision: &Decision, choice: &Choice, name: &str) -> Vec<Manife
 
 fn files(decision: &Decision, plan: &Plan<'_>) -> Vec<Manifest> {
     let files: Vec<(&'static str, Value)> = match decision.fleet.platform {
+        Platform::Sagemaker if plan.choice.is_serverless() => vec![
+            ("sagemaker-endpoint-config.json", plan.endpoint_config()),
+            ("endpoint.tf.json", plan.terraform_of_serverless()),
+        ],
         Platform::Sagemaker => {
             let mut files = vec![("sagemaker-scalable-target.json", plan.scalable_target())];
             files.extend(plan.target_tracking().map(|it| ("sagemaker-scaling-policy.json", it)));
+            if plan.has_zero() {
+                files.push(("sagemaker-first-copy-policy.json", plan.first_copy()));
+                files.push(("sagemaker-first-copy-alarm.json", plan.first_copy_alarm()));
+            }
             let actions = plan.scheduled_actions();
             if !actions.is_empty() {
                 files.push(("sagemaker-scheduled-actions.json", Value::Array(actions)));
@@ -90,12 +98,127 @@ impl<'a> Plan<'a> {
                 instances.iter().copied().min().unwrap_or(1),
                 instances.iter().copied().max().unwrap_or(1),
             ),
+            SizedPolicy::Serverless { max_concurrency, .. } => (0, *max_concurrency),
         };
         Self { decision, choice, name: valid_name(name), label, min, max }
     }
 
+    /// Only endpoints of inference components can have no instance.
+    fn has_zero(&self) -> bool {
+        self.min == 0
+    }
+
     fn resource(&self) -> String {
+        if self.has_zero() {
+            return format!("inference-component/{}", self.name);
+        }
         format!("endpoint/{}/variant/AllTraffic", self.name)
+    }
+
+    fn dimension(&self) -> &'static str {
+        if self.has_zero() {
+            return "sagemaker:inference-component:DesiredCopyCount";
+        }
+        "sagemaker:variant:DesiredInstanceCount"
+    }
+
+    fn metric(&self) -> &'static str {
+        if self.has_zero() {
+            return "SageMakerInferenceComponentInvocationsPerCopy";
+        }
+        "SageMakerVariantInvocationsPerInstance"
+    }
+
+    /// As long as a start takes, in whole minutes, so that failures during it don't add a second copy.
+    fn first_copy_cooldown_s(&self) -> u32 {
+        let facts = self.decision.candidate(self.choice);
+        let fleet = &self.decision.fleet;
+        let start_s = fleet.provisioning_s + fleet.load_s.or(facts.load_s).unwrap_or_default();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "minutes")]
+        let minutes = (start_s / 60.0).ceil().max(1.0) as u32;
+        60 * minutes
+    }
+
+    /// For `aws application-autoscaling put-scaling-policy --cli-input-json`: the copy that target tracking can't add,
+    /// because without a copy there is no metric.
+    fn first_copy(&self) -> Value {
+        json!({
+            "PolicyName": format!("{}-first-copy", self.name),
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": self.resource(),
+            "ScalableDimension": self.dimension(),
+            "PolicyType": "StepScaling",
+            "StepScalingPolicyConfiguration": {
+                "AdjustmentType": "ChangeInCapacity",
+                "MetricAggregationType": "Maximum",
+                "Cooldown": self.first_copy_cooldown_s(),
+                "StepAdjustments": [{ "MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1 }],
+            },
+        })
+    }
+
+    /// For `aws cloudwatch put-metric-alarm --cli-input-json FILE --alarm-actions ARN`, with that of the policy.
+    fn first_copy_alarm(&self) -> Value {
+        json!({
+            "AlarmName": format!("{}-first-copy", self.name),
+            "Namespace": "AWS/SageMaker",
+            "MetricName": "NoCapacityInvocationFailures",
+            "Dimensions": [{ "Name": "InferenceComponentName", "Value": self.name }],
+            "Statistic": "Sum",
+            "Period": ALARM_S,
+            "EvaluationPeriods": 1,
+            "DatapointsToAlarm": 1,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "Threshold": 1.0,
+            "TreatMissingData": "notBreaching",
+        })
+    }
+
+    /// For `aws sagemaker create-endpoint-config --cli-input-json`.
+    fn endpoint_config(&self) -> Value {
+        let (memory_mb, max_concurrency) = self.memory_and_concurrency();
+        json!({
+            "EndpointConfigName": self.name,
+            "ProductionVariants": [{
+                "VariantName": "AllTraffic",
+                "ModelName": self.name,
+                "ServerlessConfig": {
+                    "MemorySizeInMB": memory_mb,
+                    "MaxConcurrency": max_concurrency,
+                },
+            }],
+        })
+    }
+
+    /// A serverless endpoint of the SageMaker model of its name.
+    fn terraform_of_serverless(&self) -> Value {
+        let (memory_mb, max_concurrency) = self.memory_and_concurrency();
+        let label = self.label;
+        json!({ "resource": {
+            "aws_sagemaker_endpoint_configuration": { label: {
+                "name": self.name,
+                "production_variants": {
+                    "variant_name": "AllTraffic",
+                    "model_name": self.name,
+                    "serverless_config": {
+                        "memory_size_in_mb": memory_mb,
+                        "max_concurrency": max_concurrency,
+                    },
+                },
+            } },
+            "aws_sagemaker_endpoint": { label: {
+                "name": self.name,
+                "endpoint_config_name":
+                    format!("${{aws_sagemaker_endpoint_configuration.{label}.name}}"),
+            } },
+        } })
+    }
+
+    fn memory_and_concurrency(&self) -> (u32, u32) {
+        match self.choice.sized {
+            SizedPolicy::Serverless { memory_mb, max_concurrency } => (memory_mb, max_concurrency),
+            _ => (0, 0),
+        }
     }
 
     /// Requests per second of one instance; `None` without target tracking.
@@ -111,7 +234,7 @@ impl<'a> Plan<'a> {
         json!({
             "ServiceNamespace": "sagemaker",
             "ResourceId": self.resource(),
-            "ScalableDimension": DIMENSION,
+            "ScalableDimension": self.dimension(),
             "MinCapacity": self.min,
             "MaxCapacity": self.max,
         })
@@ -124,11 +247,11 @@ impl<'a> Plan<'a> {
             "PolicyName": format!("{}-requests-per-instance", self.name),
             "ServiceNamespace": "sagemaker",
             "ResourceId": self.resource(),
-            "ScalableDimension": DIMENSION,
+            "ScalableDimension": self.dimension(),
             "PolicyType": "TargetTrackingScaling",
             "TargetTrackingScalingPolicyConfiguration": {
                 "TargetValue": per_minute,
-                "PredefinedMetricSpecification": { "PredefinedMetricType": METRIC },
+                "PredefinedMetricSpecification": { "PredefinedMetricType": self.metric() },
                 "ScaleOutCooldown": COOLDOWN_S,
                 "ScaleInCooldown": COOLDOWN_S,
             },
@@ -144,7 +267,7 @@ impl<'a> Plan<'a> {
                 "ServiceNamespace": "sagemaker",
                 "ScheduledActionName": format!("{}-{}", self.name, change.slot),
                 "ResourceId": self.resource(),
-                "ScalableDimension": DIMENSION,
+                "ScalableDimension": self.dimension(),
                 "Schedule": format!("cron(0 {hour} ? * {days} *)"),
                 "Timezone": self.decision.traffic.time_zone,
                 "ScalableTargetAction": {
@@ -163,7 +286,7 @@ impl<'a> Plan<'a> {
             "aws_appautoscaling_target": { label: {
                 "service_namespace": "sagemaker",
                 "resource_id": self.resource(),
-                "scalable_dimension": DIMENSION,
+                "scalable_dimension": self.dimension(),
                 "min_capacity": self.min,
                 "max_capacity": self.max,
             } },
@@ -182,11 +305,37 @@ impl<'a> Plan<'a> {
             policy["policy_type"] = json!("TargetTrackingScaling");
             policy["target_tracking_scaling_policy_configuration"] = json!({
                 "target_value": rounded(rate * 60.0),
-                "predefined_metric_specification": { "predefined_metric_type": METRIC },
+                "predefined_metric_specification": { "predefined_metric_type": self.metric() },
                 "scale_out_cooldown": COOLDOWN_S,
                 "scale_in_cooldown": COOLDOWN_S,
             });
             resources["aws_appautoscaling_policy"] = json!({ label: policy });
+        }
+        if self.has_zero() {
+            let first = format!("{label}_first_copy");
+            let mut policy = common(format!("{}-first-copy", self.name));
+            policy["policy_type"] = json!("StepScaling");
+            policy["step_scaling_policy_configuration"] = json!({
+                "adjustment_type": "ChangeInCapacity",
+                "metric_aggregation_type": "Maximum",
+                "cooldown": self.first_copy_cooldown_s(),
+                "step_adjustment": { "metric_interval_lower_bound": 0, "scaling_adjustment": 1 },
+            });
+            resources["aws_appautoscaling_policy"][&first] = policy;
+            resources["aws_cloudwatch_metric_alarm"] = json!({ &first: {
+                "alarm_name": format!("{}-first-copy", self.name),
+                "alarm_actions": [format!("${{aws_appautoscaling_policy.{first}.arn}}")],
+                "namespace": "AWS/SageMaker",
+                "metric_name": "NoCapacityInvocationFailures",
+                "dimensions": { "InferenceComponentName": self.name },
+                "statistic": "Sum",
+                "period": ALARM_S,
+                "evaluation_periods": 1,
+                "datapoints_to_alarm": 1,
+                "comparison_operator": "GreaterThanOrEqualToThreshold",
+                "threshold": 1,
+                "treat_missing_data": "notBreaching",
+            } });
         }
         let mut actions = serde_json::Map::new();
         for change in self.changes() {

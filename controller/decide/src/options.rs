@@ -4,7 +4,7 @@ use super::candidate::{Candidate, CandidateFacts};
 use super::curve::Curve;
 use super::simulation::{
     Base, BatchTimes, Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot,
-    StartUp, simulate_types,
+    StartUp, WithoutInstance, simulate_types,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -76,6 +76,11 @@ pub enum SizedPolicy {
         instances: Vec<u32>,
         target_share: f64,
     },
+    /// A sandbox for each request. It is paid by processing time: instances are billed sandboxes.
+    Serverless {
+        memory_mb: u32,
+        max_concurrency: u32,
+    },
 }
 
 /// The instances of another target that a fleet always has and uses first.
@@ -128,6 +133,12 @@ pub struct Choice {
     pub usd_by_simulation: Vec<f64>,
 }
 
+impl Choice {
+    pub fn is_serverless(&self) -> bool {
+        matches!(self.sized, SizedPolicy::Serverless { .. })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HourOfPeriod {
     pub requests_per_s: f64,
@@ -173,6 +184,11 @@ impl Setting<'_> {
 
     fn slots(&self) -> Option<Slots> {
         self.demand.slots(self.file.time_zone)
+    }
+
+    /// The seed of a simulation: the arrivals of one number are the same for all options.
+    pub(super) fn seed_of(&self, number: u32) -> u64 {
+        self.seed.wrapping_add(u64::from(number).wrapping_mul(0x9E37_79B9))
     }
 
     fn objective(&self) -> &Objective {
@@ -292,7 +308,7 @@ impl PlannedBase<'_> {
 impl SizedPolicy {
     fn share(&self) -> f64 {
         match self {
-            Self::Fixed { .. } => 1.0,
+            Self::Fixed { .. } | Self::Serverless { .. } => 1.0,
             Self::Tracking { target_share, .. } | Self::Scheduled { target_share, .. } => {
                 *target_share
             }
@@ -412,9 +428,7 @@ impl<'a> Planned<'a> {
         let Setting { file, seed, .. } = self.setting;
         let factor = file.growth * file.peak_factor;
         let outcome = self.simulated(sized, self.curves(), factor, seed);
-        let objective = self.setting.objective();
-        outcome.good_share() >= objective.percentile / 100.0
-            && self.error_share(&outcome) <= objective.max_error_share
+        meets(self.setting.objective(), outcome.good_share(), self.error_share(&outcome))
     }
 
     fn error_share(&self, outcome: &Outcome) -> f64 {
@@ -445,6 +459,7 @@ impl<'a> Planned<'a> {
                 };
                 (policy, ceiling((first_rate - base_rate).max(0.0) / target_rate))
             }
+            SizedPolicy::Serverless { .. } => unreachable!("a serverless endpoint has no fleet"),
             SizedPolicy::Scheduled { instances, .. } => {
                 let instances = instances.iter().map(|count| *count as usize).collect();
                 match self.setting.slots() {
@@ -463,6 +478,10 @@ impl<'a> Planned<'a> {
             rate: base_rate,
         });
         let spot = given.spot_interruptions_per_hour;
+        let without_instance = match policy {
+            Policy::SageMaker(_) if min == 0 => WithoutInstance::Fail,
+            _ => WithoutInstance::Wait,
+        };
         Fleet {
             batching: Batching { max_size: self.facts().max_batch_size as usize, max_delay_s },
             routing: match given.routing {
@@ -478,6 +497,7 @@ impl<'a> Planned<'a> {
                 load_s: given.load_s.or(self.facts().load_s).unwrap_or_default(),
             },
             policy,
+            without_instance,
             base,
             spot: (spot > 0.0)
                 .then_some(Spot { interruptions_per_hour: spot, notice_s: SPOT_NOTICE_S }),
@@ -499,11 +519,10 @@ impl<'a> Planned<'a> {
     }
 
     fn predict(&self, sized: SizedPolicy, meets_at_peak: bool) -> Choice {
-        let Setting { file, seed, simulations, .. } = self.setting;
-        let outcomes: Vec<Outcome> = (1..=u64::from(simulations))
+        let Setting { file, simulations, .. } = self.setting;
+        let outcomes: Vec<Outcome> = (1..=simulations)
             .map(|number| {
-                // The arrivals of one number are the same for all options.
-                let seed = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9));
+                let seed = self.setting.seed_of(number);
                 let drawn = |of: &Candidate, stream: u64| {
                     of.times.resampled(&mut ChaCha8Rng::seed_from_u64(seed ^ stream))
                 };
@@ -578,7 +597,12 @@ impl<'a> Planned<'a> {
     }
 }
 
-fn attained(
+/// Whether shares of requests meet the objective.
+pub(super) fn meets(objective: &Objective, good_share: f64, error_share: f64) -> bool {
+    good_share >= objective.percentile / 100.0 && error_share <= objective.max_error_share
+}
+
+pub(super) fn attained(
     objective: &Objective,
     good: Predicted,
     errors: Predicted,

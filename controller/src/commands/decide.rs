@@ -93,6 +93,10 @@ fn decided(
             "{shown}: fleet.base_targets: no cell of `{target}` can be simulated, expected {}",
             known.join(", ")
         ),
+        Nothing::NoServerless { target, known } => anyhow!(
+            "{shown}: fleet.serverless.target: no cell of `{target}` with batch size 1 can be simulated, expected {}",
+            known.join(", ")
+        ),
         Nothing::NoPolicy => anyhow!(
             "{shown}: fleet.policies: `scheduled` needs a profile by hours, or a trace with dates of at least a day"
         ),

@@ -187,6 +187,59 @@ fn fleets_of_two_targets_are_ranked_beside_those_of_one() {
 }
 
 #[test]
+fn a_serverless_endpoint_and_a_fleet_at_zero_are_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let traffic = folder.path().join("traffic.toml");
+    let policies = folder.path().join("policies");
+    let text = |target: &str| {
+        format!(
+            "[traffic]\nrate = 0.02\nhours = [0,0,0,0,0,0,0,0,1,1,1,1,1,1,1,1,1,0,0,0,0,0,0,0]\n[objective]\nlatency_ms = 2000\nmax_error_share = 0.01\n[fleet]\nmin_instances = 0\nserverless = {{ target = \"{target}\", memory_mb = 2048, usd_per_gb_second = 1e-6, max_concurrency = 5, idle_minutes = 10, cold_start_s = 1, data_usd_per_gb = 0.1, data_kb_per_request = 1024 }}\n"
+        )
+    };
+    std::fs::write(&traffic, text("one-thread")).unwrap();
+    let output = decide(&traffic, &["--json", "--policies", policies.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let choices = found["choices"].as_array().unwrap();
+    let best = &choices[0];
+    assert_eq!((&best["policy"], &best["attained"]), (&"serverless".into(), &"met".into()));
+    let candidate = usize::try_from(best["candidate"].as_u64().unwrap()).unwrap();
+    assert_eq!(found["candidates"][candidate]["max_batch_size"], 1);
+    // Processing, and a MiB of data for each of 0.02 requests per second.
+    let month_s = 730.5 * 3600.0;
+    let requests: f64 = (best["hours"].as_array().unwrap().iter())
+        .map(|hour| number(&hour["requests_per_s"]))
+        .sum::<f64>()
+        / 24.0;
+    let expected =
+        month_s * (number(&best["mean_instances"]["value"]) * 2.0 * 1e-6 + requests / 1024.0 * 0.1);
+    let cost = number(&best["usd_per_month"]["value"]);
+    assert!((cost / expected - 1.0).abs() < 1e-9, "{cost} {expected}");
+    assert!(number(&best["cold_start_share"]["value"]) > 0.0);
+    assert_eq!(found["caveats"][0]["caveat"], "serverless_stand_in");
+    assert_eq!(found["measure_next"][0]["measure"], "on_serverless");
+    assert!(policies.join("endpoint.tf.json").exists());
+    // At zero, requests fail until the first instance is ready; a fixed fleet of the same target has none of that.
+    let zero = choices.iter().find(|choice| choice["policy"] == "tracking").unwrap();
+    let fixed = choices.iter().find(|choice| choice["policy"] == "fixed").unwrap();
+    assert!(number(&zero["mean_instances"]["value"]) < 0.6, "{zero}");
+    assert!(number(&zero["error_share"]["value"]) > number(&fixed["error_share"]["value"]));
+    let shown = String::from_utf8_lossy(&decide(&traffic, &[]).stdout).into_owned();
+    for part in [
+        "a serverless endpoint with 2048 MB, if it is as fast as one-thread",
+        "Assumed, not measured",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    std::fs::write(&traffic, text("gpu")).unwrap();
+    let unknown = decide(&traffic, &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    let part = "fleet.serverless.target: no cell of `gpu` with batch size 1 can be simulated, expected one-thread, two-threads";
+    assert!(error.contains(part), "{error}");
+}
+
+#[test]
 fn an_objective_that_no_fleet_meets_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let traffic = folder.path().join("traffic.toml");

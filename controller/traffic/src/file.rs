@@ -92,6 +92,30 @@ pub struct Fleet {
     pub max_batch_delay_ms: f64,
     /// Of one instance; 0: no spot instances.
     pub spot_interruptions_per_hour: f64,
+    /// Ranked beside the fleets.
+    #[serde(default)]
+    pub serverless: Option<Serverless>,
+}
+
+/// A serverless endpoint of SageMaker and its prices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Serverless {
+    /// The measured target whose times of single requests stand for the endpoint: an assumption.
+    pub target: String,
+    /// Of a sandbox, in MiB.
+    pub memory_mb: u32,
+    /// USD for a second of processing, for each GiB of memory.
+    pub usd_per_gb_second: f64,
+    /// Requests at the same time; more are throttled.
+    pub max_concurrency: u32,
+    /// For which an idle sandbox is kept.
+    pub idle_minutes: f64,
+    /// The start of a sandbox, not billed; null: the measured load time.
+    pub cold_start_s: Option<f64>,
+    /// USD for a GiB of requests and responses.
+    pub data_usd_per_gb: f64,
+    /// KiB of a request and its response.
+    pub data_kb_per_request: f64,
 }
 
 /// `problems` have their line.
@@ -116,6 +140,10 @@ impl TrafficFile {
         let demand = read_demand(Section::of(root, "traffic", &mut problems));
         let objective = read_objective(Section::of(root, "objective", &mut problems));
         let fleet = read_fleet(Section::of(root, "fleet", &mut problems));
+        let serverless =
+            Section::within(root, ["fleet", "serverless"], "fleet.serverless", &mut problems);
+        let serverless = serverless.map(|section| read_serverless(section, fleet.platform));
+        let fleet = Fleet { serverless: serverless.flatten(), ..fleet };
         let problems = problems.take();
         match (demand, objective) {
             (Some(demand), Some(objective)) if problems.is_empty() => Ok(Self {
@@ -236,9 +264,7 @@ fn read_fleet(mut section: Section<'_, '_, '_>) -> Fleet {
     if min > max {
         section.problem("min_instances", &format!("is above max_instances, {max}"));
     }
-    if min == 0 && platform == Platform::Sagemaker {
-        section.problem("min_instances", "0 is only simulated with platform = \"kubernetes\"");
-    }
+    section.expect("serverless");
     section.finish();
     let default_s = match platform {
         Platform::Sagemaker => 240.0,
@@ -256,7 +282,50 @@ fn read_fleet(mut section: Section<'_, '_, '_>) -> Fleet {
         max_queue: max_queue.unwrap_or(256),
         max_batch_delay_ms: max_batch_delay_ms.unwrap_or(0.0),
         spot_interruptions_per_hour: spot.unwrap_or(0.0),
+        serverless: None,
     }
+}
+
+fn read_serverless(mut section: Section<'_, '_, '_>, platform: Platform) -> Option<Serverless> {
+    if platform != Platform::Sagemaker {
+        section.problem("target", "a serverless endpoint needs platform = \"sagemaker\"");
+    }
+    for (key, example) in [
+        ("target", "\"ml.m5.large\""),
+        ("memory_mb", "4096"),
+        ("usd_per_gb_second", "the price of your region"),
+        ("max_concurrency", "20"),
+        ("idle_minutes", "5"),
+    ] {
+        if !section.has(key) {
+            section.problem(key, &format!("is missing, for example: {key} = {example}"));
+        }
+    }
+    let target = section.text("target");
+    let memory_mb = section.whole("memory_mb", 1024..=6144);
+    if memory_mb.is_some_and(|memory_mb| memory_mb % 1024 != 0) {
+        section.problem("memory_mb", "expected 1024, 2048, 3072, 4096, 5120 or 6144");
+    }
+    let usd_per_gb_second = section.number("usd_per_gb_second", 0.0..=1.0);
+    let max_concurrency = section.whole("max_concurrency", 1..=200);
+    let idle_minutes = section.number("idle_minutes", 0.0..=1440.0);
+    let cold_start_s = section.number("cold_start_s", 0.0..=3600.0);
+    let data_usd_per_gb = section.number("data_usd_per_gb", 0.0..=100.0);
+    let data_kb_per_request = section.number("data_kb_per_request", 0.0..=1e6);
+    if data_usd_per_gb.is_some() != data_kb_per_request.is_some() {
+        section.problem("data_usd_per_gb", "is used with data_kb_per_request only");
+    }
+    section.finish();
+    Some(Serverless {
+        target: target?,
+        memory_mb: memory_mb?,
+        usd_per_gb_second: usd_per_gb_second?,
+        max_concurrency: max_concurrency?,
+        idle_minutes: idle_minutes?,
+        cold_start_s,
+        data_usd_per_gb: data_usd_per_gb.unwrap_or_default(),
+        data_kb_per_request: data_kb_per_request.unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]
@@ -327,6 +396,44 @@ mod tests {
         ] {
             assert_eq!(problems(&of(fleet)), [format!("line 6: {problem}")]);
         }
+    }
+
+    #[test]
+    fn a_serverless_endpoint_has_prices_of_the_user() {
+        let of = |fleet: &str| format!("[traffic]\nrate = 1\n{OBJECTIVE}[fleet]\n{fleet}\n");
+        let given = "target = \"m5\", memory_mb = 4096, usd_per_gb_second = 2e-5, max_concurrency = 20, idle_minutes = 5";
+        let text = of(&format!("min_instances = 0\nserverless = {{ {given} }}"));
+        let file = TrafficFile::parse("t", &text).unwrap();
+        assert_eq!(file.fleet.min_instances, 0);
+        let found = file.fleet.serverless.unwrap();
+        assert_eq!((found.memory_mb, found.max_concurrency, found.cold_start_s), (4096, 20, None));
+        for (more, problem) in [
+            (
+                ", memory = 1",
+                "fleet.serverless.memory: unknown `memory`: did you mean `memory_mb`?",
+            ),
+            (
+                ", data_usd_per_gb = 1",
+                "fleet.serverless.data_usd_per_gb: is used with data_kb_per_request only",
+            ),
+        ] {
+            let found = problems(&of(&format!("serverless = {{ {given}{more} }}")));
+            assert!(found.len() == 1 && found[0].contains(problem), "{found:?}");
+        }
+        let odd = given.replace("4096", "5000");
+        let found = problems(&of(&format!("[fleet.serverless]\n{}", odd.replace(", ", "\n"))));
+        assert_eq!(
+            found,
+            ["line 8: fleet.serverless.memory_mb: expected 1024, 2048, 3072, 4096, 5120 or 6144"]
+        );
+        let found = problems(&of("serverless = { target = \"m5\" }\nplatform = \"kubernetes\""));
+        assert!(
+            found.iter().any(|one| one.contains("needs platform = \"sagemaker\"")),
+            "{found:?}"
+        );
+        assert!(found.iter().any(|one| one.contains("usd_per_gb_second: is missing")), "{found:?}");
+        let found = problems(&of("serverless = 3"));
+        assert_eq!(found, ["line 6: fleet.serverless: expected a table ([fleet.serverless])"]);
     }
 
     #[test]

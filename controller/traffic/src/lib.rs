@@ -16,7 +16,9 @@ pub mod trace;
 
 pub use arrivals::Arrivals;
 pub use demand::{Demand, Slots};
-pub use file::{Error, Fleet, Objective, Platform, PolicyKind, Routing, Source, TrafficFile};
+pub use file::{
+    Error, Fleet, Objective, Platform, PolicyKind, Routing, Serverless, Source, TrafficFile,
+};
 pub use profile::Profile;
 pub use summary::{Dispersion, Summary};
 pub use trace::Trace;

@@ -55,6 +55,29 @@ impl<'p, 't, 'i> Section<'p, 't, 'i> {
         Self { name, at, table, known: Vec::new(), problems }
     }
 
+    /// A table within a table of the file; `None` if there is none. `name` is the path that errors state.
+    pub(super) fn within(
+        root: &'p DeTable<'i>,
+        [outer, key]: [&str; 2],
+        name: &'static str,
+        problems: &'p mut Problems<'t>,
+    ) -> Option<Self> {
+        let (_, outer) = root.iter().find(|(name, _)| name.get_ref() == outer)?;
+        let (found, value) =
+            outer.get_ref().as_table()?.iter().find(|(name, _)| name.get_ref() == key)?;
+        let (at, table) = (found.span().start, value.get_ref().as_table());
+        if table.is_none() {
+            problems.add(at, &format!("{name}: expected a table ([{name}])"));
+            return None;
+        }
+        Some(Self { name, at, table, known: Vec::new(), problems })
+    }
+
+    /// A key that is read on its own.
+    pub(super) fn expect(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     fn find(&self, key: &str) -> Option<&'p Spanned<DeValue<'i>>> {
         let mut entries = self.table?.iter();
         entries.find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)

@@ -2,7 +2,7 @@
 
 use super::outcome::{Hour, Outcome};
 use super::scaling::{Policy, Scaler, Seen};
-use super::{BatchTime, Batching, Fleet, Routing};
+use super::{BatchTime, Batching, Fleet, Routing, WithoutInstance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Ordering;
@@ -125,6 +125,7 @@ struct Simulation<'a, B> {
     arrived_since_tick: u64,
     /// Those of them that no base instance took.
     spilled_since_tick: u64,
+    failed_since_tick: u64,
     last_tick_s: f64,
     outcome: Outcome,
 }
@@ -189,6 +190,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             ),
             arrived_since_tick: 0,
             spilled_since_tick: 0,
+            failed_since_tick: 0,
             last_tick_s: 0.0,
             outcome: Outcome { hours: vec![Hour::default(); hours], ..Outcome::default() },
         }
@@ -276,7 +278,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         let hour = self.hour(at_s);
         self.outcome.hours[hour].arrived += 1;
         self.outcome.during_start += u64::from(self.base.starting + self.scaled.starting > 0);
-        let Some(index) = self.route() else { return self.wait_in_common(at_s) };
+        let Some(index) = self.route() else { return self.without_instance(at_s) };
         let instance = &mut self.instances[index];
         if instance.queue.len() >= self.fleet.max_queue {
             self.outcome.rejected += 1;
@@ -285,6 +287,19 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         instance.queue.push_back(at_s);
         if instance.busy_until_s.is_none() {
             self.dispatch(index, at_s);
+        }
+    }
+
+    /// No instance is ready, or there is one queue for all.
+    fn without_instance(&mut self, at_s: f64) {
+        match self.fleet.without_instance {
+            WithoutInstance::Wait => self.wait_in_common(at_s),
+            WithoutInstance::Fail => {
+                self.outcome.without_instance += 1;
+                self.failed_since_tick += 1;
+                // The metric of a policy counts what instances get.
+                self.arrived_since_tick -= 1;
+            }
         }
     }
 
@@ -504,6 +519,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         let seen = Seen {
             now_s,
             arrived: if is_of_scaled { spilled } else { arrived },
+            failed: std::mem::take(&mut self.failed_since_tick),
             ready: self.scaled.ready.len(),
             wanted: instances,
         };

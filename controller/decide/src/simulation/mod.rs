@@ -9,6 +9,7 @@ mod engine;
 mod latencies;
 mod outcome;
 mod scaling;
+mod serverless;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ pub use engine::{BatchTimes, simulate, simulate_types};
 pub use latencies::Latencies;
 pub use outcome::{Hour, Outcome};
 pub use scaling::{Hpa, Policy, SageMakerTracking};
+pub use serverless::{Serverless, simulate_serverless};
 
 use rand_chacha::ChaCha8Rng;
 
@@ -47,6 +49,15 @@ pub enum Routing {
     LeastOutstanding,
     /// One queue for all instances, as the formulas of M/M/c have it.
     OneQueue,
+}
+
+/// What happens to requests that arrive while no instance is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutInstance {
+    /// They wait, as in front of a proxy that holds them; the first one starts an instance if there is none.
+    Wait,
+    /// They fail, as at a SageMaker endpoint whose inference components have no copy.
+    Fail,
 }
 
 /// What a starting instance needs.
@@ -100,6 +111,7 @@ pub struct Fleet {
     pub first_instances: usize,
     pub start_up: StartUp,
     pub policy: Policy,
+    pub without_instance: WithoutInstance,
     /// `None`: all instances are of the type that is scaled.
     pub base: Option<Base>,
     /// `None`: on-demand instances.

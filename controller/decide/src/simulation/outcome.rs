@@ -9,6 +9,8 @@ pub struct Hour {
     pub arrived: u64,
     /// Those of them that were answered within the limit.
     pub good: u64,
+    /// Those of them that a serverless endpoint processed; 0 for fleets.
+    pub processed: u64,
     /// Instance-seconds that were paid, of all types.
     pub paid_s: f64,
     /// Those of them that are of the base.
@@ -26,6 +28,10 @@ pub struct Outcome {
     pub rejected: u64,
     /// Lost with an interrupted instance.
     pub interrupted: u64,
+    /// Failed because no instance was ready.
+    pub without_instance: u64,
+    /// Failed because their processing took too long.
+    pub timed_out: u64,
     /// Arrived while an instance that the policy had requested was not ready.
     pub during_start: u64,
     /// Answered by instances of the base.
@@ -46,9 +52,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Rejected and lost requests over all, 0 to 1.
+    /// Rejected, lost and failed requests over all, 0 to 1.
     pub fn error_share(&self) -> f64 {
-        (self.rejected + self.interrupted) as f64 / self.arrived.max(1) as f64
+        let failed = self.rejected + self.interrupted + self.without_instance + self.timed_out;
+        failed as f64 / self.arrived.max(1) as f64
     }
 
     /// Requests answered within the limit over all, 0 to 1.

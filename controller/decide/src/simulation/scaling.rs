@@ -19,7 +19,8 @@ pub enum Policy {
 ///
 /// Application Auto Scaling publishes neither its alarms' thresholds nor its steps as a contract. What is simulated is
 /// what its alarms show: scale out in proportion after 3 minutes above the target, scale in after 15 minutes below
-/// 90 % of it.
+/// 90 % of it. Without a ready instance there is no metric: an alarm on failed requests, evaluated each minute, adds the
+/// first one. The last one is removed after 15 minutes without a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SageMakerTracking {
     /// Requests per second of one instance.
@@ -73,6 +74,8 @@ pub(super) struct Seen {
     pub(super) now_s: f64,
     /// Requests since the last evaluation: of SageMaker those that the scaled instances got, else all.
     pub(super) arrived: u64,
+    /// Requests since the last evaluation that failed because no instance was ready.
+    pub(super) failed: u64,
     /// Instances that serve.
     pub(super) ready: usize,
     /// Instances that serve or start.
@@ -90,6 +93,8 @@ pub(super) struct Scaler<'a> {
     base_rate: f64,
     above: u32,
     below: u32,
+    /// Minutes without a request.
+    idle: u32,
     last_s: Option<f64>,
     /// Requests of the last evaluations.
     recent: VecDeque<u64>,
@@ -123,6 +128,7 @@ impl<'a> Scaler<'a> {
             base_rate,
             above: 0,
             below: 0,
+            idle: 0,
             last_s: None,
             recent: VecDeque::new(),
             recommended: VecDeque::new(),
@@ -150,9 +156,16 @@ impl<'a> Scaler<'a> {
     }
 
     fn sagemaker(&mut self, rule: SageMakerTracking, seen: &Seen) -> usize {
+        if self.min == 0 && seen.ready == 0 {
+            (self.above, self.below, self.idle, self.needed) = (0, 0, 0, 0);
+            return seen.wanted.max(usize::from(seen.failed > 0));
+        }
         let rate = seen.arrived as f64 / SAGEMAKER_PERIOD_S;
         let needed = ceiling(rate / rule.target_rate);
         self.needed = needed.clamp(self.min, self.max);
+        self.idle = if seen.arrived == 0 { self.idle + 1 } else { 0 };
+        let least = usize::from(self.idle < IN_MINUTES).max(self.min);
+        let needed = needed.clamp(least.min(self.max), self.max);
         let by_instance = rate / seen.ready.max(1) as f64;
         self.above = if by_instance > rule.target_rate { self.above + 1 } else { 0 };
         let is_low = by_instance < IN_THRESHOLD * rule.target_rate;
@@ -204,7 +217,8 @@ mod tests {
     fn seen(minute: u32, rate: f64, instances: usize) -> Seen {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
         let arrived = (rate * 60.0) as u64;
-        Seen { now_s: f64::from(minute) * 60.0, arrived, ready: instances, wanted: instances }
+        let now_s = f64::from(minute) * 60.0;
+        Seen { now_s, arrived, failed: 0, ready: instances, wanted: instances }
     }
 
     #[test]
@@ -226,12 +240,36 @@ mod tests {
     }
 
     #[test]
+    fn the_last_instance_leaves_after_15_idle_minutes_and_a_failed_request_brings_it_back() {
+        let policy = Policy::SageMaker(SageMakerTracking {
+            target_rate: 2.0,
+            scale_out_cooldown_s: 300.0,
+            scale_in_cooldown_s: 300.0,
+        });
+        let mut scaler = Scaler::new(&policy, 0.0, (0, 10), 0.0);
+        for minute in 1..20 {
+            let rate = if minute == 4 { 0.1 } else { 0.0 };
+            let wanted = usize::from(minute < 19);
+            assert_eq!(scaler.wanted(&seen(minute, rate, 1)), wanted, "minute {minute}");
+        }
+        let at_zero = |minute, failed, wanted| Seen { failed, wanted, ..seen(minute, 0.0, 0) };
+        assert_eq!(scaler.wanted(&at_zero(20, 0, 0)), 0);
+        assert_eq!(scaler.wanted(&at_zero(21, 7, 0)), 1);
+        // More failures while it starts don't add another one.
+        assert_eq!(scaler.wanted(&at_zero(22, 9, 1)), 1);
+        assert_eq!(scaler.surplus(0), 0);
+        let mut at_least_one = Scaler::new(&policy, 0.0, (1, 10), 0.0);
+        assert!((1..40).all(|minute| at_least_one.wanted(&seen(minute, 0.0, 1)) == 1));
+    }
+
+    #[test]
     fn a_pod_autoscaler_waits_before_it_removes() {
         let policy =
             Policy::Kubernetes(Hpa { target_rate: 1.0, scale_down_stabilization_s: 300.0 });
         let mut scaler = Scaler::new(&policy, 0.0, (1, 20), 0.0);
         let mut at = |second: u32, arrived: u64, wanted: usize| {
-            scaler.wanted(&Seen { now_s: f64::from(second), arrived, ready: wanted, wanted })
+            let now_s = f64::from(second);
+            scaler.wanted(&Seen { now_s, arrived, failed: 0, ready: wanted, wanted })
         };
         assert_eq!(at(15, 16, 1), 1, "within 10% of the target");
         assert_eq!(at(30, 150, 1), 5, "at most 4 more");
@@ -248,7 +286,8 @@ mod tests {
             Policy::Kubernetes(Hpa { target_rate: 1.0, scale_down_stabilization_s: 300.0 });
         let mut scaler = Scaler::new(&policy, 0.0, (0, 20), 2.0);
         let mut at = |second: u32, arrived: u64, wanted: usize| {
-            scaler.wanted(&Seen { now_s: f64::from(second), arrived, ready: wanted, wanted })
+            let now_s = f64::from(second);
+            scaler.wanted(&Seen { now_s, arrived, failed: 0, ready: wanted, wanted })
         };
         assert_eq!(at(15, 30, 0), 0, "2 per second");
         assert_eq!(at(30, 90, 0), 2, "4 per second in these 30 s");

@@ -21,6 +21,7 @@ fn fleet(instances: usize) -> Fleet {
         first_instances: instances,
         start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
         policy: Policy::Fixed(instances),
+        without_instance: WithoutInstance::Wait,
         base: None,
         spot: None,
         limit_s: 1.0,
@@ -29,7 +30,7 @@ fn fleet(instances: usize) -> Fleet {
 }
 
 /// Poisson arrivals at `rate` per second.
-fn poisson(rate: f64, requests: usize, seed: u64) -> impl Iterator<Item = f64> {
+pub(super) fn poisson(rate: f64, requests: usize, seed: u64) -> impl Iterator<Item = f64> {
     Arrivals::poisson(vec![rate], 1e9, seed).take(requests)
 }
 
@@ -248,6 +249,36 @@ fn an_autoscaler_at_zero_is_woken_by_a_request() {
 }
 
 #[test]
+fn requests_fail_until_a_sagemaker_fleet_has_its_first_instance() {
+    let rule = SageMakerTracking {
+        target_rate: 5.0,
+        scale_out_cooldown_s: 300.0,
+        scale_in_cooldown_s: 300.0,
+    };
+    let sleeping = Fleet {
+        routing: Routing::LeastOutstanding,
+        min_instances: 0,
+        max_instances: 3,
+        first_instances: 0,
+        start_up: StartUp { provisioning_s: 200.0, load_s: 30.0 },
+        policy: Policy::SageMaker(rule),
+        without_instance: WithoutInstance::Fail,
+        span_s: 3.0 * 3600.0,
+        ..fleet(1)
+    };
+    // The alarm sees the first one at 120 s, and the instance is ready at 350 s. The last request is at 1000 s, so the
+    // instance ends after the idle minutes from 1020 to 1920 s; the next ones find none, until 7500 + 230 s.
+    let arrivals = [100.0, 130.0, 340.0, 400.0, 1000.0, 7490.0, 7800.0];
+    let found = simulate(arrivals.into_iter(), &|_: usize, _: &mut ChaCha8Rng| 1.0, &sleeping, 1);
+    assert_eq!((found.arrived, found.without_instance, found.good), (7, 4, 3));
+    assert_eq!((found.starts, found.most_instances, found.rejected), (2, 1, 0));
+    let second_s = 7800.0_f64.div_euclid(60.0) * 60.0 + 60.0 + 900.0 - (7500.0 + 200.0);
+    let paid_s = (1920.0 - (120.0 + 200.0)) + second_s;
+    assert!((found.paid_s - paid_s).abs() < 1e-6, "{} {paid_s}", found.paid_s);
+    assert!((found.error_share() - 4.0 / 7.0).abs() < 1e-12);
+}
+
+#[test]
 fn interrupted_instances_lose_what_they_hold() {
     let spot = Fleet {
         routing: Routing::LeastOutstanding,
@@ -275,14 +306,14 @@ fn with_base(instances: usize, spill_at: usize) -> Fleet {
 }
 
 /// The share of requests that find all of `servers` busy (Erlang B), whatever the distribution of service times.
-fn erlang_b(load: f64, servers: u32) -> f64 {
+pub(super) fn erlang_b(load: f64, servers: u32) -> f64 {
     let next = |blocked: f64, server: u32| load * blocked / (f64::from(server) + load * blocked);
     (1..=servers).fold(1.0, next)
 }
 
-struct Service {
-    mean_s: f64,
-    is_exponential: bool,
+pub(super) struct Service {
+    pub(super) mean_s: f64,
+    pub(super) is_exponential: bool,
 }
 
 impl BatchTime for Service {

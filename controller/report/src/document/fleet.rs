@@ -119,7 +119,9 @@ fn name(decision: &Decision, choice: &Choice) -> String {
         let instances = counted(base.instances.into(), "fixed instance");
         let scaled = match &choice.sized {
             SizedPolicy::Tracking { .. } => "target tracking",
-            SizedPolicy::Fixed { .. } | SizedPolicy::Scheduled { .. } => "a schedule",
+            SizedPolicy::Fixed { .. }
+            | SizedPolicy::Scheduled { .. }
+            | SizedPolicy::Serverless { .. } => "a schedule",
         };
         return format!(
             "{instances} of {} used first and {scaled} on {target}, {} instances on average, with {}",
@@ -136,6 +138,9 @@ fn name(decision: &Decision, choice: &Choice) -> String {
         }
         SizedPolicy::Scheduled { .. } => {
             format!("a schedule on {target}, {} instances on average", mean(choice))
+        }
+        SizedPolicy::Serverless { memory_mb, .. } => {
+            format!("a serverless endpoint with {memory_mb} MB, if it is as fast as {target}")
         }
     };
     format!("{fleet}, with {}", model(facts))
@@ -194,6 +199,9 @@ fn scaling(choice: &Choice) -> String {
             let most = instances.iter().max().copied().unwrap_or_default();
             format!("scheduled: {least} to {most}")
         }
+        SizedPolicy::Serverless { memory_mb, max_concurrency } => {
+            format!("serverless: {memory_mb} MB, up to {max_concurrency} at a time")
+        }
     }
 }
 
@@ -231,7 +239,12 @@ fn attained(choice: &Choice) -> Entry {
 
 fn checked(decision: &Decision, choice: &Choice) -> Entry {
     let facts = decision.candidates_of(choice).into_iter();
-    let cells: Vec<&Calibrated> = facts.flat_map(|facts| decision.calibration_of(facts)).collect();
+    let mut cells: Vec<&Calibrated> =
+        facts.flat_map(|facts| decision.calibration_of(facts)).collect();
+    if choice.is_serverless() {
+        // Cells of the target that stands for it say nothing about the endpoint.
+        cells.clear();
+    }
     let hits = cells.iter().filter(|one| one.is_hit).count();
     let text = match (hits, cells.len()) {
         (_, 0) => "not checked".to_owned(),
@@ -258,7 +271,11 @@ fn options(decision: &Decision) -> Section {
             attained(choice),
             entry(&choice.good_share, 100.0),
             entry(&choice.error_share, 100.0),
-            entry(&choice.utilization, 100.0),
+            if choice.is_serverless() {
+                Entry::missing("only processing is paid")
+            } else {
+                entry(&choice.utilization, 100.0)
+            },
             entry(&choice.cold_start_share, 100.0),
             entry(&choice.scale_in_tail_usd_per_month, 1.0),
             entry(&choice.mean_instances, 1.0),
@@ -352,6 +369,10 @@ fn next(decision: &Decision) -> Section {
         MeasureNext::MoreHosts { target } => {
             format!("Measure {} on several hosts (agents = 3).", shortened(target, 80))
         }
+        MeasureNext::OnServerless { target, memory_mb } => format!(
+            "Create a serverless endpoint with {memory_mb} MB and measure it (engine = \"http\"): is it as fast as {}, and how long does a cold start take?",
+            shortened(target, 80)
+        ),
         MeasureNext::OnTheTarget { target } => {
             format!("Measure on {} itself.", shortened(target, 80))
         }
@@ -599,6 +620,10 @@ fn method(decision: &Decision) -> Section {
         format!("All randomness follows from the seed {}.", decision.seed),
         "docs/decide.md describes the model and what it leaves out.".to_owned(),
     ];
+    let has_serverless = decision.choices.iter().any(Choice::is_serverless);
+    sentences.extend(has_serverless.then(|| {
+        "The serverless endpoint was not measured: its times are those of the target that the traffic file names, and its prices are those of the file.".to_owned()
+    }));
     let has_base = decision.choices.iter().any(|choice| choice.base.is_some());
     sentences.extend(has_base.then(|| {
         "Fleets of two targets send a request to the fixed instances as long as one of them has room, and else to the scaled ones: this needs a load balancer with a limit for each instance and a backup group.".to_owned()
@@ -662,6 +687,10 @@ fn caveat(caveat: &Caveat) -> String {
         Caveat::LengthsNotUsed => {
             "The lengths of the trace are not simulated: batch times are those of the measured dialogues.".to_owned()
         }
+        Caveat::ServerlessStandIn { target, memory_mb } => format!(
+            "Assumed, not measured: a serverless endpoint with {memory_mb} MB answers a request as fast as {}.",
+            shortened(target, 80)
+        ),
         Caveat::SpotAtOtherPrice { purchase } => format!(
             "Spot interruptions are simulated, but the price is {}.",
             shortened(purchase, 40)
