@@ -2,6 +2,7 @@
 
 use crate::engines::http::Permissions;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use host::Root;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::{EarlyStopping, Settings};
@@ -117,6 +118,10 @@ pub struct SearchOptions {
         value_parser = clap::value_parser!(u32).range(..=i64::from(Settings::MOST_DRAFTED)),
         conflicts_with = "do_sample")]
     prompt_lookup_num_tokens: Option<u32>,
+    /// System message before the prompt, for a chat model
+    #[arg(long, value_name = "TEXT", env = "FLEETMARK_SYSTEM",
+        value_parser = NonEmptyStringValueParser::new())]
+    system: Option<String>,
 }
 
 impl SearchOptions {
@@ -141,6 +146,7 @@ impl SearchOptions {
             top_p: self.top_p,
             seed: self.seed,
             prompt_lookup_num_tokens: self.prompt_lookup_num_tokens,
+            system: self.system.clone(),
         }
     }
 }

@@ -27,6 +27,8 @@ impl<'a> Place<'a> {
 pub mod placeholder {
     /// The whole prompt; required.
     pub const PROMPT: &str = "{prompt}";
+    /// The system message; required if there is one.
+    pub const SYSTEM: &str = "{system}";
     /// A string that consists of it becomes a number; the same for [`MAX_INPUT_TOKENS`].
     pub const MAX_NEW_TOKENS: &str = "{max_new_tokens}";
     pub const MAX_INPUT_TOKENS: &str = "{max_input_tokens}";

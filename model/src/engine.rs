@@ -100,6 +100,10 @@ pub struct EngineFacts {
     /// the prompt of all models.
     #[serde(default)]
     pub prompt: Option<String>,
+    /// The system message that is asked for. Null without one, and in campaigns of earlier versions,
+    /// which had none.
+    #[serde(default)]
+    pub system: Option<String>,
     pub notes: Vec<String>,
 }
 

@@ -103,6 +103,10 @@ pub struct Settings {
     /// 0: off. Only where this is asked for, whatever the model's files say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_lookup_num_tokens: Option<u32>,
+    /// The text of a system message before the prompt, which a chat template writes. `None`: what the
+    /// template writes without one. Not blank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
 }
 
 impl Settings {
@@ -113,6 +117,9 @@ impl Settings {
 
     /// More beams than this are refused.
     pub const MOST_BEAMS: u32 = 32;
+
+    /// Longer system messages are refused.
+    pub const MOST_SYSTEM_BYTES: usize = 64 << 10;
 
     /// Longer drafts are refused: a step computes the tokens of a draft side by side.
     pub const MOST_DRAFTED: u32 = 16;
@@ -161,6 +168,7 @@ impl Settings {
             prompt_lookup_num_tokens: self
                 .prompt_lookup_num_tokens
                 .or(others.prompt_lookup_num_tokens),
+            system: self.system.clone().or_else(|| others.system.clone()),
         }
     }
 

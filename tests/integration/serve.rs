@@ -322,10 +322,13 @@ fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
     let (_, expected) = serving.answer(serving.ask(&body(&json!(text)))).expect("it answers");
     let expected = &expected[0];
     let finish = if expected["finish"] == "eos" { "stop" } else { "length" };
-    let message = json!({ "role": "user", "content": [{ "type": "text", "text": text }] });
+    // A model without a chat template gets the texts of a chat one per line.
+    let (start, end) = text.split_once('\n').expect("several lines");
+    let system = json!({ "role": "system", "content": start });
+    let message = json!({ "role": "user", "content": [{ "type": "text", "text": end }] });
     for (path, input) in [
         ("/v1/completions", json!({ "prompt": text })),
-        ("/v1/chat/completions", json!({ "messages": [message] })),
+        ("/v1/chat/completions", json!({ "messages": [system, message] })),
     ] {
         let is_chat = path.contains("chat");
         let mut request = input;
@@ -374,6 +377,16 @@ fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
         ),
         ("/v1/completions", json!({ "messages": [] }), "expected prompt"),
         ("/v1/chat/completions", json!({ "messages": [] }), "at least one"),
+        (
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "assistant", "content": "a" }] }),
+            "the last message has the role assistant: expected user",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "tool", "content": "a" }] }),
+            "unknown variant `tool`",
+        ),
         ("/v1/completions", json!({ "prompt": "a", "max_tokens": 9000 }), "1 to 200"),
         ("/v1/completions", json!({ "prompt": "a", "tools": [] }), "tools"),
     ];
@@ -386,6 +399,41 @@ fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
     }
     serving.signal("TERM");
     let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn the_turns_of_a_chat_go_through_the_models_template() {
+    let workspace = Workspace::default();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/gguf/tests/smollm.gguf");
+    let serving = Serving::start(&workspace, model, &["--max-new-tokens", "1"]);
+    let tokens = |messages: Value| {
+        let request = json!({ "messages": messages, "max_tokens": 1 });
+        let (status, answer) = post(&serving, "/v1/chat/completions", &request);
+        assert!(status.contains("200"), "{status}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("it is JSON");
+        answer["usage"]["prompt_tokens"].as_u64().expect("a number")
+    };
+    let turn = |role: &str| json!({ "role": role, "content": "Ann: Hi" });
+    let one = tokens(json!([turn("user")]));
+    let three = tokens(json!([turn("user"), turn("assistant"), turn("user")]));
+    // Each turn has the same marks, and the last one those that ask for an answer.
+    let five = tokens(json!([
+        turn("user"),
+        turn("assistant"),
+        turn("user"),
+        turn("assistant"),
+        turn("user")
+    ]));
+    assert_eq!(five - three, three - one);
+    let merged = tokens(json!([{ "role": "user", "content": "Ann: Hi\nAnn: Hi\nAnn: Hi" }]));
+    assert!(three > merged, "{three} tokens of three turns, {merged} of one");
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+
+    let mut refused =
+        workspace.agent(&["serve", "--model", "builtin:tiny", "--system", "Be brief."]);
+    let ended = scenarios::Finished::of(&mut refused).expect(2);
+    assert!(ended.err.contains("`system` is not supported for builtin:tiny"), "{}", ended.err);
 }
 
 #[test]

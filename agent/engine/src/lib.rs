@@ -10,20 +10,48 @@ pub mod scripted;
 use model::chunk_gaps::ChunkGaps;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::Generation;
+use model::generation::{Generation, fill};
 use model::sample::{Drafts, Finish, HttpTiming};
+use model::words;
 use ops::error_chain::one_line;
 use std::error::Error;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
+words!(
+    /// Who says a turn of a chat.
+    Role, "role", {
+        System = "system",
+        User = "user",
+        Assistant = "assistant",
+    }
+);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    pub role: Role,
+    pub content: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Identifies the request in errors. Scripted engines look up its behavior by it.
     pub sample_id: String,
+    /// The text that the prompt holds; the last turn of a chat.
     pub dialogue: String,
+    /// The turns of a chat before the dialogue.
+    pub earlier: Vec<Turn>,
     /// The reference summary, if generation stops at its length.
     pub reference: Option<String>,
+}
+
+/// The prompt of a model that has no turns: the texts of a chat follow each other, one per line, the
+/// last one filled into `instruction`.
+pub fn plain_prompt(instruction: &str, earlier: &[Turn], dialogue: &str) -> String {
+    let mut prompt: String =
+        earlier.iter().flat_map(|turn| [turn.content.as_str(), "\n"]).collect();
+    prompt += &fill(instruction, dialogue);
+    prompt
 }
 
 /// One decoded row. Times are nanoseconds on the stopwatch passed to the engine.

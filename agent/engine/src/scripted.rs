@@ -285,6 +285,7 @@ mod tests {
         let request = |id: &&str| Request {
             sample_id: (*id).to_owned(),
             dialogue: "A: hi".to_owned(),
+            earlier: Vec::new(),
             reference: None,
         };
         let batch: Vec<Request> = ids.iter().map(request).collect();

@@ -313,6 +313,7 @@ impl Keys {
             top_p: self.read("top_p", "a number")?,
             seed: None,
             prompt_lookup_num_tokens: None,
+            system: None,
         })
     }
 }

@@ -114,6 +114,8 @@ pub enum Error {
         "prompt_lookup_num_tokens = {tokens} is not supported by this implementation ({kernel}): remove it"
     )]
     Drafts { tokens: u32, kernel: String },
+    #[error("`system` is not supported for {model}: remove it")]
+    System { model: String, source: chat_form::Error },
     #[error("cannot decode {model} as asked")]
     Settings { model: String, source: generation_config::Error },
 }
@@ -229,6 +231,7 @@ pub fn open(
         continuous_batching: architecture.continuous_batching(),
         decoding: Some(decoding(spec, &generation, architecture.as_ref(), &Settings::default())?),
         prompt: Some(architecture.default_prompt().to_owned()),
+        system: None,
         notes,
     };
     Ok(Opened {
@@ -273,8 +276,24 @@ fn decoding(
     Ok(decoding)
 }
 
+/// A system message needs a template that writes it.
+fn check_system(
+    spec: &EngineSpec,
+    tokenizer: Option<&Tokenizer>,
+    settings: &Settings,
+) -> Result<(), Error> {
+    if settings.system.is_none() {
+        return Ok(());
+    }
+    let checked = tokenizer.ok_or(chat_form::Error::NoTemplate).and_then(Tokenizer::check_system);
+    checked.map_err(|source| Error::System { model: spec.model.clone(), source })
+}
+
 impl Opened {
-    fn decoding(&self, settings: &Settings) -> Result<Decoding, Error> {
+    /// What the model decodes with if it is asked for `settings`. Those that it can't honor are an
+    /// error.
+    pub fn decoding(&self, settings: &Settings) -> Result<Decoding, Error> {
+        check_system(&self.spec, self.tokenizer.as_ref(), settings)?;
         decoding(&self.spec, &self.generation, self.architecture.as_ref(), settings)
     }
 
@@ -291,7 +310,8 @@ impl Opened {
         }
         let prompt = generation.prompt_or(self.architecture.default_prompt());
         let (decoding, prompt) = (Some(decoding), Some(prompt.to_owned()));
-        Ok(EngineFacts { decoding, prompt, ..self.facts() })
+        let system = generation.settings.system.clone();
+        Ok(EngineFacts { decoding, prompt, system, ..self.facts() })
     }
 
     /// Without a prompt and settings of the caller.
@@ -386,8 +406,15 @@ impl LanguageModel {
     }
 
     /// The prompt of a dialogue if none is specified, truncated like [`LanguageModel::prompt`].
-    pub fn prompt_of(&self, dialogue: &str, limit: usize) -> Result<Prompt, Error> {
-        Ok(self.tokenizer()?.prompt_of(self.default_prompt(), dialogue, limit)?)
+    pub fn prompt_of(
+        &self,
+        system: Option<&str>,
+        dialogue: &str,
+        limit: usize,
+    ) -> Result<Prompt, Error> {
+        let instruction = self.default_prompt();
+        let asked = chat_form::Asked { system, instruction, earlier: &[], dialogue };
+        Ok(self.tokenizer()?.prompt_of(&asked, limit)?)
     }
 
     /// The prompt of a text, truncated to `limit` tokens and to what the model accepts.
@@ -410,6 +437,7 @@ impl LanguageModel {
 
     /// What the model decodes with if it is asked for `settings`.
     pub fn decoding(&self, settings: &Settings) -> Result<Arc<Decoding>, Error> {
+        check_system(&self.spec, self.tokenizer.as_ref(), settings)?;
         let architecture = self.architecture.as_ref();
         decoding(&self.spec, &self.generation, architecture, settings).map(Arc::new)
     }
@@ -514,7 +542,13 @@ fn input(tokenizer: &Tokenizer, request: &Request, asked: &Asked<'_>) -> Result<
         return Err(refused(request, &Error::Positions { tokens: stop_rule.limit(), positions }));
     }
     let limit = size(generation.max_input_tokens);
-    let prompt = tokenizer.prompt_of(prompt, &request.dialogue, limit).map_err(failed)?;
+    let asked = chat_form::Asked {
+        system: generation.settings.system.as_deref(),
+        instruction: prompt,
+        earlier: &request.earlier,
+        dialogue: &request.dialogue,
+    };
+    let prompt = tokenizer.prompt_of(&asked, limit).map_err(failed)?;
     Ok(Input { prompt, stop_rule, decoding: Arc::clone(decoding) })
 }
 

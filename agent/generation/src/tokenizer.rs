@@ -3,9 +3,9 @@
 //! Truncation and padding settings in the file are disabled, with a note: a benchmark must not
 //! inherit them silently. Limits come from the caller.
 
-use super::chat_form::{self, ChatForm};
+use super::chat_form::{self, Asked, ChatForm};
 use engine::files::{Blob, ReadError, TokenizerFiles};
-use model::generation::DIALOGUE;
+use engine::plain_prompt;
 use std::collections::HashMap;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -137,20 +137,23 @@ impl Tokenizer {
         self.chat.is_some()
     }
 
-    /// The prompt of a dialogue, truncated to `limit` tokens. `instruction` contains [`DIALOGUE`].
-    pub fn prompt_of(
-        &self,
-        instruction: &str,
-        dialogue: &str,
-        limit: usize,
-    ) -> Result<Prompt, Error> {
-        match &self.chat {
-            None => self.prompt(&instruction.replacen(DIALOGUE, dialogue, 1), limit),
-            Some(chat) => {
-                let limit = limit.min(self.form.longest.unwrap_or(usize::MAX));
-                self.chat_prompt(&|dialogue| chat.prompt(instruction, dialogue), dialogue, limit)
+    /// Whether a system message becomes a part of the prompt.
+    pub fn check_system(&self) -> Result<(), chat_form::Error> {
+        self.chat.as_ref().ok_or(chat_form::Error::NoTemplate)?.check_system()
+    }
+
+    /// The prompt of a dialogue, truncated to `limit` tokens.
+    pub fn prompt_of(&self, asked: &Asked<'_>, limit: usize) -> Result<Prompt, Error> {
+        let Some(chat) = &self.chat else {
+            if asked.system.is_some() {
+                return Err(chat_form::Error::NoTemplate.into());
             }
-        }
+            let Asked { instruction, earlier, dialogue, .. } = *asked;
+            return self.prompt(&plain_prompt(instruction, earlier, dialogue), limit);
+        };
+        let limit = limit.min(self.form.longest.unwrap_or(usize::MAX));
+        let write = |dialogue: &str| chat.prompt(&Asked { dialogue, ..*asked });
+        self.chat_prompt(&write, asked.dialogue, limit)
     }
 
     /// Removes tokens from the end of the dialogue until the text that `write` makes of it fits.

@@ -1,7 +1,7 @@
 //! `agent generate`: summarizes a file of dialogues.
 
 use super::bench::drafts_of;
-use super::input::{self, Line};
+use super::input::{self, Asked, Line};
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
@@ -74,10 +74,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let settings = Settings { max_new_tokens, ..options.search.settings() };
     let decoding = engine.decoding(&settings)?;
     let stop_rule = StopRule::EosOr(usize::try_from(decoding.max_new_tokens)?);
-    let inputs = lines
-        .iter()
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let asked = Asked {
+        limit: options.max_input_tokens.get(),
+        stop_rule,
+        system: settings.system.as_deref(),
+        decoding: &decoding,
+    };
+    let inputs =
+        lines.iter().map(|line| line.input(&engine, &asked)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut output = Unfinished::create(options.output.clone()).with_context(unwritable)?;
     let stopwatch = Stopwatch::start();
     let mut counts = Counts::default();

@@ -55,6 +55,15 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// How lines become inputs.
+pub(super) struct Asked<'a> {
+    /// In tokens; longer prompts are truncated.
+    pub(super) limit: usize,
+    pub(super) stop_rule: StopRule,
+    pub(super) system: Option<&'a str>,
+    pub(super) decoding: &'a Arc<Decoding>,
+}
+
 /// Loads the model after checking that it can process these lines.
 pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<LanguageModel> {
     let mut opened = engines::open(&model.spec(), &Device::open(&model.device)?)?;
@@ -65,16 +74,14 @@ pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<Langu
 }
 
 impl Line {
-    /// The prompt, truncated to `limit` tokens, with its stop rule.
-    pub(super) fn input(
-        &self,
-        engine: &LanguageModel,
-        limit: usize,
-        stop_rule: StopRule,
-        decoding: &Arc<Decoding>,
-    ) -> anyhow::Result<Input> {
+    /// The truncated prompt, with its stop rule.
+    pub(super) fn input(&self, engine: &LanguageModel, asked: &Asked<'_>) -> anyhow::Result<Input> {
+        let Asked { limit, stop_rule, system, decoding } = *asked;
         let prompt = match &self.content {
-            Content::Dialogue(dialogue) => engine.prompt_of(dialogue, limit),
+            Content::Dialogue(dialogue) => engine.prompt_of(system, dialogue, limit),
+            Content::Ids(_) if system.is_some() => {
+                bail!("{}: \"input_ids\" are a whole prompt: remove --system", self.place)
+            }
             Content::Ids(ids) => engine.prompt_of_ids(ids.clone(), limit),
         };
         let prompt = prompt.with_context(|| self.place.clone())?;

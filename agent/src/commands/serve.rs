@@ -91,8 +91,10 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
         endpoint: None,
     };
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
+    let settings = options.search.settings();
+    let asked = settings.clone();
     let load = move || {
-        let engine = engines::load(&spec, &device, threads, &Permissions::default())?;
+        let engine = engines::load_for(&asked, &spec, &device, threads, &Permissions::default())?;
         for note in &engine.facts().notes {
             terminal::note(&format!("note: {note}"));
         }
@@ -105,7 +107,7 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
             max_input_tokens: options.max_input_tokens.max(1),
             max_new_tokens: options.max_new_tokens.max(1),
         },
-        settings: options.search.settings(),
+        settings,
         sampling: if options.allow_sampling {
             RequestSampling::Allowed
         } else {

@@ -45,6 +45,7 @@ fn batch(batch: wire::Batch) -> Result<Batch, ids::Error> {
         Ok(Request {
             sample_id: SampleId::try_from(request.sample_id)?.into(),
             dialogue: request.dialogue,
+            earlier: Vec::new(),
             reference: Some(request.reference).filter(|text| !text.is_empty()),
         })
     };

@@ -11,7 +11,7 @@ use http::{Http, Permissions};
 use model::endpoint::Place;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::{Generation, INSTRUCTION};
+use model::generation::{Generation, INSTRUCTION, Settings};
 use ops::environment::variable;
 use seq2seq::device::Device;
 use serde::Deserialize;
@@ -28,6 +28,8 @@ pub enum Error {
     Scripted(#[from] scripted::Error),
     #[error(transparent)]
     Http(Box<http::Error>),
+    #[error("`system` is not supported for {model}: remove it")]
+    System { model: String },
 }
 
 impl From<generation::Error> for Error {
@@ -89,7 +91,7 @@ pub fn inspect(
     let facts = match spec.model.split_once(':') {
         Some(("scripted", _)) => Scripted::load(spec)?.facts().clone(),
         _ if Place::of(&spec.model).is_some() => {
-            Http::open(spec, permissions, &variable)?.probed()?.facts().clone()
+            Http::open(spec, permissions, &variable)?.probed(asked)?.facts().clone()
         }
         _ => {
             let opened = open(spec, device)?.serves_text()?;
@@ -98,9 +100,30 @@ pub fn inspect(
     };
     let prompted = |asked: &&Generation| {
         let prompt = Some(asked.prompt_or(INSTRUCTION).to_owned());
-        Ok(EngineFacts { prompt, ..facts.clone() })
+        let system = asked.settings.system.clone();
+        Ok(EngineFacts { prompt, system, ..facts.clone() })
     };
     Ok(asked.iter().map(prompted).collect())
+}
+
+/// Loads an engine like [`load`], after checking that it can be asked for `settings`.
+pub fn load_for(
+    settings: &Settings,
+    spec: &EngineSpec,
+    device: &Device,
+    threads: usize,
+    permissions: &Permissions,
+) -> Result<Box<dyn Engine>, Error> {
+    let is_computed = !spec.model.starts_with("scripted:") && Place::of(&spec.model).is_none();
+    if is_computed {
+        let opened = open(spec, device)?.serves_text()?;
+        opened.decoding(settings)?;
+        return Ok(Box::new(opened.load(threads)?));
+    }
+    if settings.system.is_some() {
+        return Err(Error::System { model: spec.model.clone() });
+    }
+    load(spec, device, threads, permissions)
 }
 
 /// Loads an engine that computes on `device` with `threads` threads of its own.

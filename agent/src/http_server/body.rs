@@ -1,6 +1,7 @@
 //! Request and response bodies: the format of Hugging Face's inference containers, plus timing and
 //! token counts.
 
+use engine::Turn;
 use model::generation::{self, EarlyStopping};
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -72,6 +73,8 @@ pub(super) struct Parameters {
     /// Whether to return token ids.
     pub(super) details: bool,
     pub(super) truncation: Truncation,
+    /// The turns of a chat before the only text.
+    pub(super) earlier: Vec<Turn>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -276,7 +279,14 @@ impl TryFrom<Settings> for Parameters {
         for (key, value) in &given {
             check_neutral(key, value)?;
         }
-        Ok(Self { max_new_tokens, max_input_tokens, search, details, truncation })
+        Ok(Self {
+            max_new_tokens,
+            max_input_tokens,
+            search,
+            details,
+            truncation,
+            earlier: Vec::new(),
+        })
     }
 }
 
@@ -411,14 +421,21 @@ pub struct Limits {
 
 impl Invocation {
     /// Of a request in another form.
+    /// The last turn of a chat, after `earlier` ones, or a prompt without any.
     pub(super) fn of(
         prompt: String,
+        earlier: Vec<Turn>,
         max_new_tokens: Option<u32>,
         search: generation::Settings,
     ) -> Self {
         Self {
             inputs: Inputs { texts: vec![prompt], count: 1 },
-            parameters: Some(Parameters { max_new_tokens, search, ..Parameters::default() }),
+            parameters: Some(Parameters {
+                max_new_tokens,
+                search,
+                earlier,
+                ..Parameters::default()
+            }),
             stream: None,
         }
     }

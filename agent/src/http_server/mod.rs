@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use body::{Invocation, MAX_TEXTS, Parameters, Summary, Truncation};
-use engine::Engine;
+use engine::{Engine, Turn};
 use generation::tokenizer::{self, MAX_TEXT_BYTES};
 use metrics::{Metrics, Outcome};
 use model::failure::{Failure, Kind};
@@ -339,6 +339,8 @@ struct Pending {
     truncation: Truncation,
     limits: Limits,
     settings: Settings,
+    /// The turns of a chat before the only text.
+    earlier: Vec<Turn>,
     answers: Vec<oneshot::Receiver<Result<Answer, Failure>>>,
 }
 
@@ -387,7 +389,8 @@ fn enqueue(
         let limits = invocation
             .limits(state.options.limits)
             .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
-        let (texts, Parameters { details, truncation, search, .. }) = invocation.into_parts();
+        let (texts, parameters) = invocation.into_parts();
+        let Parameters { details, truncation, search, earlier, .. } = parameters;
         state
             .options
             .sampling
@@ -398,13 +401,15 @@ fn enqueue(
         if settings.samples() || settings.num_beams.is_some_and(|beams| beams > 1) {
             settings.prompt_lookup_num_tokens = None;
         }
-        if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
-            let reason = tokenizer::Error::TooLong { bytes: long.len() };
+        let earlier_bytes: usize = earlier.iter().map(|turn| turn.content.len()).sum();
+        let bytes = |text: &String| earlier_bytes + text.len();
+        if let Some(bytes) = texts.iter().map(bytes).find(|bytes| *bytes > MAX_TEXT_BYTES) {
+            let reason = tokenizer::Error::TooLong { bytes };
             let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("inputs: {reason}"));
             return Err(form.at(index, refusal));
         }
         let answers = Vec::new();
-        checked.push((texts, Pending { details, truncation, limits, settings, answers }));
+        checked.push((texts, Pending { details, truncation, limits, settings, earlier, answers }));
     }
     let count: usize = checked.iter().map(|(texts, _)| texts.len()).sum();
     if count == 0 || count > most {
@@ -434,6 +439,7 @@ fn enqueue(
             let counted = state.metrics.waiting();
             place.send(Job {
                 text,
+                earlier: std::mem::take(&mut pending.earlier),
                 limits,
                 settings,
                 arrived_ns,

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::{Role, Turn};
 use model::generation::Settings;
 use model::sample::Finish;
 use ops::clock::Clock;
@@ -68,7 +69,33 @@ struct StreamOptions {
 
 #[derive(Debug, Deserialize)]
 struct Message {
+    role: AskedRole,
     content: Content,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AskedRole {
+    /// OpenAI's newer models call the system that.
+    #[serde(alias = "developer")]
+    System,
+    User,
+    Assistant,
+}
+
+impl From<Message> for Turn {
+    fn from(Message { role, content }: Message) -> Self {
+        let role = match role {
+            AskedRole::System => Role::System,
+            AskedRole::User => Role::User,
+            AskedRole::Assistant => Role::Assistant,
+        };
+        let content = match content {
+            Content::Text(text) => text,
+            Content::Parts(parts) => parts.into_iter().map(|Part::Text { text }| text).collect(),
+        };
+        Self { role, content }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,20 +112,20 @@ enum Part {
 }
 
 impl Asked {
-    /// The prompt: the messages' texts follow each other, one per line. A chat template makes one
-    /// user message of them.
-    fn prompt(&mut self, route: Route) -> Result<String, String> {
+    /// The last turn, which is the user's, and those before it.
+    fn chat(&mut self, route: Route) -> Result<(String, Vec<Turn>), String> {
         match (route, self.prompt.take(), self.messages.take()) {
-            (Route::Completions, Some(prompt), None) => Ok(prompt),
+            (Route::Completions, Some(prompt), None) => Ok((prompt, Vec::new())),
             (Route::Completions, ..) => Err("expected prompt, a text".to_owned()),
-            (Route::Chat, None, Some(messages)) if !messages.is_empty() => {
-                let texts = messages.into_iter().map(|message| match message.content {
-                    Content::Text(text) => text,
-                    Content::Parts(parts) => {
-                        parts.into_iter().map(|Part::Text { text }| text).collect()
+            (Route::Chat, None, Some(messages)) => {
+                let mut turns: Vec<Turn> = messages.into_iter().map(Turn::from).collect();
+                match turns.pop() {
+                    Some(Turn { role: Role::User, content }) => Ok((content, turns)),
+                    Some(Turn { role, .. }) => {
+                        Err(format!("the last message has the role {role}: expected user"))
                     }
-                });
-                Ok(texts.collect::<Vec<String>>().join("\n"))
+                    None => Err("expected messages, at least one".to_owned()),
+                }
             }
             (Route::Chat, ..) => Err("expected messages, at least one".to_owned()),
         }
@@ -317,7 +344,7 @@ async fn generate(
     drop(text);
     drop(body);
     asked.check().map_err(bad)?;
-    let prompt = asked.prompt(route).map_err(bad)?;
+    let (prompt, earlier) = asked.chat(route).map_err(bad)?;
     let limit = asked.max_completion_tokens.or(asked.max_tokens);
     let sampling = asked.sampling().map_err(bad)?;
     let parameter = match asked.temperature {
@@ -325,7 +352,7 @@ async fn generate(
         None => format!("top_p = {}", asked.top_p.unwrap_or(1.0)),
     };
     state.options.sampling.check(&sampling, &parameter).map_err(bad)?;
-    let invocation = Invocation::of(prompt, limit, sampling);
+    let invocation = Invocation::of(prompt, earlier, limit, sampling);
     let identity = Identity::new(route, asked.model.take());
     if asked.stream != Some(true) {
         let pending = one(enqueue(&state, Form::Json, vec![invocation], arrived_ns, None)?);

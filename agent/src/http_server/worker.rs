@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::metrics::{Counted, Metrics, Outcome};
-use engine::{Engine, Intake, Request, Row};
+use engine::{Engine, Intake, Request, Row, Turn};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::{DIALOGUE, Generation, Settings, Stop};
 use model::panic::words;
@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) text: String,
+    /// The turns of a chat before the text.
+    pub(super) earlier: Vec<Turn>,
     pub(super) limits: Limits,
     pub(super) settings: Settings,
     /// On the stopwatch.
@@ -128,6 +130,7 @@ impl Intake for SharedBatch<'_> {
             requests.push(Request {
                 sample_id: format!("request-{}", self.entered),
                 dialogue: std::mem::take(&mut job.text),
+                earlier: std::mem::take(&mut job.earlier),
                 reference: None,
             });
             self.live.insert(self.entered, job);

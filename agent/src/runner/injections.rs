@@ -194,6 +194,7 @@ fn batch(index: u32) -> Batch {
     let request = Request {
         sample_id: format!("s{index}"),
         dialogue: "A: hi".to_owned(),
+        earlier: Vec::new(),
         reference: Some("so".to_owned()),
     };
     Batch { index, requests: vec![request] }

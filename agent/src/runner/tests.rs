@@ -43,6 +43,7 @@ fn batch(index: u32, ids: &[&str]) -> Batch {
     let request = |id: &&str| Request {
         sample_id: (*id).to_owned(),
         dialogue: "A: hi".to_owned(),
+        earlier: Vec::new(),
         reference: None,
     };
     Batch { index, requests: ids.iter().map(request).collect() }

@@ -5,6 +5,7 @@
 use super::Options;
 use campaign::{AgentReport, BatchReport};
 use model::engine::EngineFacts;
+use model::generation::Settings;
 use model::ids::{self, AgentId, HostId, TargetName};
 use model::segment::SegmentFacts;
 use model::telemetry::{Instruments, Window};
@@ -133,9 +134,14 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
         *text = plain(text, ids::MAX_BYTES);
     }
     facts.endpoint = facts.endpoint.map(|endpoint| plain(&endpoint, ENDPOINT));
-    if let Some(prompt) = &mut facts.prompt {
-        at_most("bytes of a prompt", prompt.len(), PROMPT)?;
-        *prompt = printable(prompt, LineBreaks::Kept).into_owned();
+    for (what, text, most) in [
+        ("bytes of a prompt", &mut facts.prompt, PROMPT),
+        ("bytes of a system message", &mut facts.system, Settings::MOST_SYSTEM_BYTES),
+    ] {
+        if let Some(text) = text {
+            at_most(what, text.len(), most)?;
+            *text = printable(text, LineBreaks::Kept).into_owned();
+        }
     }
     Ok(Ok(facts))
 }

@@ -5,7 +5,7 @@ use super::endpoint_api::{Api, Form, Preset};
 use super::reader::Section;
 use super::{Loads, Matrix, Model, Target};
 use model::endpoint::{Endpoint, EventStream, Place, placeholder};
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
 use serde_json::Value;
@@ -34,8 +34,13 @@ const RESERVED_HEADERS: [&str; 6] = [
     "accept-encoding",
 ];
 
-/// Reads `[model.endpoint]`; `None` if the id isn't an endpoint.
-pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endpoint> {
+/// Reads `[model.endpoint]` of a model that is asked for these settings; `None` if the id isn't an
+/// endpoint.
+pub(super) fn read(
+    model: &mut Section<'_, '_>,
+    id: Option<&str>,
+    asked: &Settings,
+) -> Option<Endpoint> {
     let mut section = model.section("endpoint");
     let place = id.and_then(Place::of);
     if let (Some(id), None) = (id, place) {
@@ -58,7 +63,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
     let api = section.word::<Api>("api");
     let is_stream = section.truth("stream");
     let form = if is_stream.unwrap_or(api.is_some()) { Form::Stream } else { Form::Document };
-    let preset = preset(&mut section, api, form);
+    let preset = preset(&mut section, api, form, asked);
     let preset = preset.as_ref();
     let request = request(&mut section);
     let content_type =
@@ -79,11 +84,15 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
     }
     let stream = stream(&mut section, form, preset);
     let metrics_url = metrics_url(&mut section, id, api);
-    section.finish();
     let preset_request =
         || preset.map_or_else(|| REQUEST.to_owned(), |its| its.request.to_string());
+    let request = request.unwrap_or_else(preset_request);
+    if place.is_some() {
+        check_system(&section, &request, asked);
+    }
+    section.finish();
     place.map(|_| Endpoint {
-        request: request.unwrap_or_else(preset_request),
+        request,
         content_type,
         headers,
         answer,
@@ -99,7 +108,12 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
 }
 
 /// What `api` sets, with the name of the model that its requests contain.
-fn preset(section: &mut Section<'_, '_>, api: Option<Api>, form: Form) -> Option<Preset> {
+fn preset(
+    section: &mut Section<'_, '_>,
+    api: Option<Api>,
+    form: Form,
+    asked: &Settings,
+) -> Option<Preset> {
     let model = section.text("model");
     let has_model = api.is_some_and(Api::has_model);
     if has_model && !section.has("request") {
@@ -116,7 +130,7 @@ fn preset(section: &mut Section<'_, '_>, api: Option<Api>, form: Form) -> Option
     if form == Form::Document && !api.has_documents() {
         section.problem("stream", format!("{api} is always a stream"));
     }
-    Some(api.preset(model.as_deref().unwrap_or_default(), form))
+    Some(api.preset(model.as_deref().unwrap_or_default(), form, asked))
 }
 
 /// Where the server's metrics are; with `api` on `/metrics` of the endpoint, unless the matrix says otherwise.
@@ -232,7 +246,12 @@ fn request(section: &mut Section<'_, '_>) -> Option<String> {
             format!("contains no {}, the placeholder for the prompt", placeholder::PROMPT),
         );
     }
-    let known = [placeholder::PROMPT, placeholder::MAX_NEW_TOKENS, placeholder::MAX_INPUT_TOKENS];
+    let known = [
+        placeholder::PROMPT,
+        placeholder::SYSTEM,
+        placeholder::MAX_NEW_TOKENS,
+        placeholder::MAX_INPUT_TOKENS,
+    ];
     let is_placeholder = |text: &&&str| {
         let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         name.is_some_and(|name| {
@@ -246,6 +265,20 @@ fn request(section: &mut Section<'_, '_>) -> Option<String> {
         );
     }
     Some(value.to_string())
+}
+
+/// A system message and its place in the request come together.
+fn check_system(section: &Section<'_, '_>, request: &str, asked: &Settings) {
+    let place = placeholder::SYSTEM;
+    match (&asked.system, request.contains(place)) {
+        (Some(_), false) => section.problem(
+            "request",
+            format!("has no place for generation.system: set request to one with {place}, or remove generation.system"),
+        ),
+        (None, true) => section
+            .problem("request", format!("contains {place}, and there is no generation.system")),
+        (Some(_), true) | (None, false) => {}
+    }
 }
 
 fn json(value: &DeValue<'_>) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! The wire formats of well-known servers: what `api` of `[model.endpoint]` sets.
 
-use model::endpoint::EventStream;
+use model::endpoint::{EventStream, placeholder};
+use model::generation::Settings;
 use model::words;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -37,6 +38,13 @@ pub(super) enum Form {
     Document,
 }
 
+/// A system message is a message of its own.
+fn messages(asked: &Settings) -> Vec<Value> {
+    let message = |role, content| json!({ "role": role, "content": content });
+    let system = asked.system.iter().map(|_| message("system", placeholder::SYSTEM));
+    system.chain([message("user", placeholder::PROMPT)]).collect()
+}
+
 impl Api {
     /// Whether its requests name the model.
     pub(super) fn has_model(self) -> bool {
@@ -47,8 +55,9 @@ impl Api {
         self != Self::TgiStream
     }
 
-    /// `model`: the name under which the server knows the model.
-    pub(super) fn preset(self, model: &str, form: Form) -> Preset {
+    /// `model`: the name under which the server knows the model. `asked`: the settings of its
+    /// requests.
+    pub(super) fn preset(self, model: &str, form: Form, asked: &Settings) -> Preset {
         let openai = |mut request: Value, answer| {
             request["model"] = model.into();
             request["max_tokens"] = "{max_new_tokens}".into();
@@ -69,7 +78,7 @@ impl Api {
         };
         match self {
             Self::OpenaiChat => openai(
-                json!({ "messages": [{ "role": "user", "content": "{prompt}" }] }),
+                json!({ "messages": messages(asked) }),
                 match form {
                     Form::Stream => "/choices/0/delta/content",
                     Form::Document => "/choices/0/message/content",

@@ -76,7 +76,9 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let name = root.required_text("name", "\"t4-vs-m5\"");
     let seed = root.whole("seed", 0..=i64::MAX.cast_unsigned()).unwrap_or(0);
     let dataset = dataset(root.section("dataset"), folder, overrides);
-    let models = models(root.sections("model"), folder);
+    let generation = generation(root.section("generation"));
+    let of_all = generation.as_ref().map(|all| all.settings.clone()).unwrap_or_default();
+    let models = models(root.sections("model"), folder, &of_all);
     let is_some = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
         value.get_ref().as_array().is_none_or(|models| !models.is_empty())
     };
@@ -92,7 +94,6 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         .into_iter()
         .filter_map(|section| target(section, &levels))
         .collect();
-    let generation = generation(root.section("generation"));
     let (protocol, loads) = protocol(
         root.section("protocol"),
         overrides,
@@ -302,7 +303,8 @@ fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -
     })
 }
 
-fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
+/// `all`: the settings of `[generation]`.
+fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Option<Vec<Model>> {
     let count = sections.len();
     let mut models: Vec<Model> = Vec::new();
     for mut section in sections {
@@ -316,12 +318,13 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         }
         let revision = section.text("revision");
         let targets = section.word_list("targets", "[\"ml.m5.xlarge\"]").unwrap_or_default();
-        let endpoint = super::endpoint::read(&mut section, id.as_deref());
         let baseline = section.text("baseline");
         let prompt = prompt(&mut section);
         let mut asked = section.section("generation");
         let generation = super::settings::read(&mut asked);
         asked.finish();
+        let asked = generation.or(all);
+        let endpoint = super::endpoint::read(&mut section, id.as_deref(), &asked);
         if let Some(name) = &name {
             check_name(&section, name);
             if models.iter().any(|model| model.name == *name) {

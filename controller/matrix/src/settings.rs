@@ -44,7 +44,17 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Settings {
         seed: section.whole("seed", 0..=i64::MAX.cast_unsigned()),
         prompt_lookup_num_tokens: section
             .whole("prompt_lookup_num_tokens", 0..=Settings::MOST_DRAFTED),
+        system: system(section),
     }
+}
+
+fn system(section: &mut Section<'_, '_>) -> Option<String> {
+    let system = section.text("system")?;
+    let (bytes, most) = (system.len(), Settings::MOST_SYSTEM_BYTES);
+    if bytes > most {
+        section.problem("system", format!("expected at most {most} bytes, found {bytes}"));
+    }
+    Some(system)
 }
 
 fn top_p(section: &mut Section<'_, '_>) -> Option<f64> {

@@ -409,6 +409,37 @@ fn an_api_sets_the_keys_of_a_stream_and_each_can_be_overridden() {
 }
 
 #[test]
+fn a_system_message_is_a_message_of_its_own() {
+    let of = |lines: &str| check_model(&format!("id = \"https://h/v1\"\n{lines}"));
+    let system = "generation.system = \"Be brief.\"\n[model.endpoint]\n";
+    let chat = of(&format!("{system}api = \"openai-chat\"\nmodel = \"m\"")).unwrap();
+    let request = &chat.models[0].endpoint.as_ref().unwrap().request;
+    let messages = r#"{"messages":[{"role":"system","content":"{system}"},{"role":"user","content":"{prompt}"}],"#;
+    assert!(request.starts_with(messages), "{request}");
+    let own = of(&format!("{system}request = {{ s = \"{{system}}\", p = \"{{prompt}}\" }}"));
+    assert!(own.is_ok(), "{own:?}");
+    for (lines, problem) in [
+        (
+            format!("{system}api = \"openai-completions\"\nmodel = \"m\""),
+            "endpoint.request: has no place for generation.system",
+        ),
+        (
+            "[model.endpoint]\nrequest = { s = \"{system}\", p = \"{prompt}\" }".to_owned(),
+            "contains {system}, and there is no generation.system",
+        ),
+        ("generation.system = \" \"".to_owned(), "generation.system: is empty"),
+        (format!("generation.system = \"{}\"", "x".repeat(65_537)), "expected at most 65536 bytes"),
+    ] {
+        let error = of(&lines).unwrap_err().to_string();
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
+    let all = format!("{SMALL}[generation]\nsystem = \"Be brief.\"\n");
+    let matrix = check(&all).unwrap();
+    let asked = matrix.asked(&matrix.models[0], &Settings::default());
+    assert_eq!(asked.settings.system.as_deref(), Some("Be brief."));
+}
+
+#[test]
 fn contradictions_in_a_stream_are_reported() {
     for (section, problem) in [
         ("api = \"openai\"", "openai-chat"),

@@ -42,6 +42,8 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     add("num_beams", entry.beams().map_or_else(String::new, |number| number.to_string()));
     add("generation", plain(decoding.map_or("", |decoding| &decoding.summary)));
     add("prompt", plain(&prompt(results, entry).unwrap_or_default()));
+    let system = entry.engine.as_ref().and_then(|engine| engine.system.as_deref());
+    add("system", plain(system.unwrap_or_default()));
     add("scenario", plain(&entry.scenario));
     add("batch_size", cell.batch_size.to_string());
     add("status", cell.validity.status.as_str().to_owned());

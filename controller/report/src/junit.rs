@@ -70,10 +70,11 @@ fn case(results: &Results, entry: &Entry, suite: &str, cell: &Cell) -> Markup {
 }
 
 /// What the model was asked for.
-fn asked(results: &Results, entry: &Entry) -> [(&'static str, Option<String>); 2] {
+fn asked(results: &Results, entry: &Entry) -> [(&'static str, Option<String>); 3] {
     let decoding = entry.engine.as_ref().and_then(|engine| engine.decoding.as_ref());
     let generation = decoding.map(|decoding| decoding.summary.clone());
-    [("prompt", prompt(results, entry)), ("generation", generation)]
+    let system = entry.engine.as_ref().and_then(|engine| engine.system.clone());
+    [("prompt", prompt(results, entry)), ("system", system), ("generation", generation)]
 }
 
 /// Why a cell fails: the first kind, and a sentence for each.

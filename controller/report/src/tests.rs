@@ -185,6 +185,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
         continuous_batching: true,
         decoding: Some(Decoding { num_beams: 4, ..Decoding::default() }),
         prompt: Some(format!("{words} {{dialogue}}")),
+        system: None,
         notes: vec![words.to_owned()],
     };
     let absence = Absence {

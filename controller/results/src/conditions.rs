@@ -37,6 +37,9 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
         prompt: engine
             .and_then(|engine| engine.prompt.clone())
             .or_else(|| generation.prompt.clone()),
+        system: engine.map(|engine| {
+            engine.system.as_ref().map_or_else(|| "none".to_owned(), |text| format!("\"{text}\""))
+        }),
         tokenizer: engine.and_then(|engine| engine.tokenizer_sha256.clone()),
         generation_limits: Some(format!(
             "{} in, {limit} out, stop at {}",

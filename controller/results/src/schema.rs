@@ -391,6 +391,10 @@ pub struct Engine {
     /// `environment.generation` has it.
     #[serde(default)]
     pub prompt: Option<String>,
+    /// The system message before the prompt, which the model's chat template writes. Null if none was asked for: some
+    /// templates then write one of their own.
+    #[serde(default)]
+    pub system: Option<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }

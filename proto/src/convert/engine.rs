@@ -59,6 +59,7 @@ impl From<EngineFacts> for wire::EngineFacts {
             notes: facts.notes,
             decoding: facts.decoding.map(Into::into),
             prompt: facts.prompt.unwrap_or_default(),
+            system: facts.system,
         }
     }
 }
@@ -83,6 +84,7 @@ impl TryFrom<wire::EngineFacts> for EngineFacts {
             notes: wire.notes,
             decoding: wire.decoding.map(TryInto::try_into).transpose()?,
             prompt: given(wire.prompt),
+            system: wire.system,
         })
     }
 }

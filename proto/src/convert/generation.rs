@@ -56,6 +56,7 @@ impl From<&Settings> for wire::GenerationSettings {
             top_p: settings.top_p,
             seed: settings.seed,
             prompt_lookup_num_tokens: settings.prompt_lookup_num_tokens,
+            system: settings.system.clone(),
         }
     }
 }
@@ -86,6 +87,7 @@ impl TryFrom<wire::GenerationSettings> for Settings {
             top_p: wire.top_p,
             seed: wire.seed,
             prompt_lookup_num_tokens: wire.prompt_lookup_num_tokens,
+            system: wire.system,
         })
     }
 }
@@ -164,6 +166,7 @@ mod tests {
             temperature: Some(0.7),
             seed: Some(u64::MAX),
             prompt_lookup_num_tokens: Some(8),
+            system: Some("Be brief.".to_owned()),
             ..Settings::default()
         };
         let decoding = Decoding::of(&settings, 2);

@@ -2,7 +2,7 @@
 
 mod predict;
 
-use super::input;
+use super::input::{self, Asked};
 use crate::driver_memory::DriverMemory;
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
@@ -111,11 +111,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         terminal::note(&format!("note: {note}"));
     }
     let stop_rule = StopRule::Exactly(options.new_tokens.get());
-    let decoding = engine.decoding(&options.search.settings())?;
+    let settings = options.search.settings();
+    let decoding = engine.decoding(&settings)?;
+    let asked = Asked {
+        limit: options.max_input_tokens.get(),
+        stop_rule,
+        system: settings.system.as_deref(),
+        decoding: &decoding,
+    };
     let inputs = lines
         .iter()
         .take(options.samples.get())
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
+        .map(|line| line.input(&engine, &asked))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
         let (first_ns, batch_ns, drafts) = measure(&mut engine, &inputs, batch_size.get())?;

@@ -1,9 +1,9 @@
 //! A load of requests that arrive while others are in flight: one task each, on one thread.
 
 use super::{Connection, Http, Response};
-use engine::{Entry, Intake, Request};
+use engine::{Entry, Intake, Request, plain_prompt};
 use model::failure::{Failure, Kind};
-use model::generation::{Generation, INSTRUCTION, fill};
+use model::generation::{Generation, INSTRUCTION};
 use model::panic::words;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,7 +85,8 @@ impl Http {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) {
-        let prompt = fill(generation.prompt_or(INSTRUCTION), &request.dialogue);
+        let instruction = generation.prompt_or(INSTRUCTION);
+        let prompt = plain_prompt(instruction, &request.earlier, &request.dialogue);
         let body = self.template.fill(&prompt, generation);
         let (target, stopwatch) = (self.target.clone(), stopwatch.clone());
         let task = in_flight.tasks.spawn(async move {

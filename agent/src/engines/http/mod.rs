@@ -26,13 +26,13 @@ use crate::model_source;
 use connection::{Body, Connection, Response, Target};
 use credentials::Credentials;
 use engine::files::{ReadError, TokenizerFiles};
-use engine::{Engine, Intake, Request, Row, count};
+use engine::{Engine, Intake, Request, Row, count, plain_prompt};
 use generation::tokenizer::{self, PromptForm, Tokenizer};
 use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{Generation, INSTRUCTION, Settings, Stop, fill};
+use model::generation::{Generation, INSTRUCTION, Settings, Stop};
 use model::panic::words;
 use model::sample::{Finish, HttpTiming, MAX_TEXT_BYTES};
 use model::text::plain;
@@ -148,14 +148,20 @@ impl Http {
     }
 
     /// Sends a probe request, so that wrong credentials, addresses and JSON pointers fail before
-    /// measuring. Retries for some seconds while the endpoint is busy or starting.
-    pub fn probed(mut self) -> Result<Self, Error> {
+    /// measuring. It has the system message of the first one in `asked`. Retries for some seconds
+    /// while the endpoint is busy or starting.
+    pub fn probed(mut self, asked: &[&Generation]) -> Result<Self, Error> {
         let (max_input_tokens, max_new_tokens) = PROBE_LIMITS;
+        let system = asked.first().and_then(|asked| asked.settings.system.clone());
         let generation = Generation {
             prompt: None,
             max_input_tokens,
             stop: Stop::Eos,
-            settings: Settings { max_new_tokens: Some(max_new_tokens), ..Settings::default() },
+            settings: Settings {
+                max_new_tokens: Some(max_new_tokens),
+                system,
+                ..Settings::default()
+            },
         };
         let stopwatch = Stopwatch::start();
         let mut pauses = PAUSES.iter();
@@ -419,8 +425,10 @@ impl Engine for Http {
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
         let prompt = generation.prompt_or(INSTRUCTION);
-        let prompts: Vec<String> =
-            batch.iter().map(|request| fill(prompt, &request.dialogue)).collect();
+        let prompts: Vec<String> = batch
+            .iter()
+            .map(|request| plain_prompt(prompt, &request.earlier, &request.dialogue))
+            .collect();
         let bodies = prompts.iter().map(|prompt| self.template.fill(prompt, generation)).collect();
         let answers = self.ask(bodies, stopwatch);
         let rows = prompts.iter().zip(answers);

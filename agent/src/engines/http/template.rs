@@ -1,6 +1,6 @@
 //! Request templates with placeholders.
 
-use model::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
+use model::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT, SYSTEM};
 use model::generation::Generation;
 use serde_json::Value;
 
@@ -13,7 +13,8 @@ impl Template {
         serde_json::from_str(json).map(Self)
     }
 
-    /// Fills in the prompt as a JSON string, so that no prompt can break out of it.
+    /// Fills in the prompt and the system message as JSON strings, so that neither can break out of
+    /// them.
     pub(super) fn fill(&self, prompt: &str, generation: &Generation) -> Vec<u8> {
         filled(&self.0, prompt, generation).to_string().into_bytes()
     }
@@ -23,7 +24,12 @@ fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
     match value {
         Value::String(text) if text == MAX_NEW_TOKENS => generation.settings.token_limit().into(),
         Value::String(text) if text == MAX_INPUT_TOKENS => generation.max_input_tokens.into(),
-        Value::String(text) => text.replace(PROMPT, prompt).into(),
+        Value::String(text) => {
+            let system = generation.settings.system.as_deref().unwrap_or_default();
+            // Placeholders in what is filled in are texts.
+            let parts = text.split(PROMPT).map(|part| part.replace(SYSTEM, system));
+            parts.collect::<Vec<_>>().join(prompt).into()
+        }
         Value::Array(items) => {
             items.iter().map(|item| filled(item, prompt, generation)).collect::<Vec<_>>().into()
         }
@@ -60,6 +66,19 @@ mod tests {
         assert_eq!(
             String::from_utf8(body).unwrap(),
             r#"{"messages":[{"content":"Say: A: \"hi\"!"}],"max":60,"in":512,"n":1,"s":null}"#
+        );
+    }
+
+    #[test]
+    fn the_system_message_has_a_place_of_its_own() {
+        let template = r#"{"messages": [{"content": "{system}"}, {"content": "{prompt}"}]}"#;
+        let template = Template::new(template).unwrap();
+        let mut asked = generation();
+        asked.settings.system = Some("Say \"{prompt}\".".to_owned());
+        let body = template.fill("{system}", &asked);
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"messages":[{"content":"Say \"{prompt}\"."},{"content":"{system}"}]}"#
         );
     }
 

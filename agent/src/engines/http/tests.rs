@@ -131,6 +131,7 @@ pub(super) fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Fail
     let request = |dialogue: &&str| Request {
         sample_id: (*dialogue).to_owned(),
         dialogue: (*dialogue).to_owned(),
+        earlier: Vec::new(),
         reference: None,
     };
     let batch: Vec<Request> = dialogues.iter().map(request).collect();
@@ -259,7 +260,7 @@ fn a_trial_names_every_wrong_pointer_with_what_is_there() {
     endpoint.output_tokens = Some("/0/finish".to_owned());
     endpoint.finish = Some("/0/output_tokens".to_owned());
     endpoint.server_ms = Some("/0/generated_text".to_owned());
-    let error = one_line(&open(&wrong).probed().unwrap_err());
+    let error = one_line(&open(&wrong).probed(&[]).unwrap_err());
     for expected in [
         "input_tokens: nothing at /0/usage/prompt: /0 holds `generated_text`, `output_tokens`, `finish`",
         "output_tokens: /0/finish holds `\"length\"`, expected a number of tokens",
@@ -349,17 +350,17 @@ fn a_trial_waits_for_a_busy_container_behind_sagemaker() {
     let busy = http("424 Failed Dependency", r#"{"OriginalStatusCode": 503}"#);
     let ok = http("200 OK", &ended("stop"));
     let script = move |number| Step::Answer(if number == 1 { busy.clone() } else { ok.clone() });
-    assert!(open(&spec(&scripted(script))).probed().is_ok());
+    assert!(open(&spec(&scripted(script))).probed(&[]).is_ok());
     let refused = http("424 Failed Dependency", r#"{"OriginalStatusCode": 400}"#);
     let error =
-        open(&spec(&scripted(move |_| Step::Answer(refused.clone())))).probed().unwrap_err();
+        open(&spec(&scripted(move |_| Step::Answer(refused.clone())))).probed(&[]).unwrap_err();
     assert!(one_line(&error).contains("rejected: 424 Failed Dependency"), "{error}");
 }
 
 #[test]
 fn a_trial_without_a_summary_is_noted() {
     let empty = http("200 OK", &ended("stop").replace("so", ""));
-    let engine = open(&spec(&scripted(move |_| Step::Answer(empty.clone())))).probed().unwrap();
+    let engine = open(&spec(&scripted(move |_| Step::Answer(empty.clone())))).probed(&[]).unwrap();
     let notes = engine.facts().notes.join("\n");
     assert!(notes.contains("returned no summary: empty: the text at /0/generated_text"), "{notes}");
 }
@@ -376,7 +377,7 @@ fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let served = serve();
     let wrong =
         Http::open(&spec(&served.address), &permissions(), &|_| Some("Bearer an0ther".to_owned()));
-    let error = one_line(&wrong.unwrap().probed().unwrap_err());
+    let error = one_line(&wrong.unwrap().probed(&[]).unwrap_err());
     assert!(error.contains("403 Forbidden: who is …? /ask?key=…"), "{error}");
     assert!(error.contains("check the environment variables for authorization"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
@@ -387,7 +388,7 @@ fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let missing = Http::open(&spec(&served.address), &permissions(), &|_| None);
     let missing = missing.unwrap_err().to_string();
     assert!(missing.contains("variable STUB_KEY"), "{missing}");
-    let engine = open(&spec(&served.address)).probed().unwrap();
+    let engine = open(&spec(&served.address)).probed(&[]).unwrap();
     let facts = engine.facts();
     assert_eq!((facts.model_sha256.as_deref(), facts.device.as_str()), (None, "endpoint"));
     assert!(!format!("{engine:?}").contains("s3cret"));

@@ -67,6 +67,7 @@ fn requests() -> Vec<Request> {
     let request = |(number, dialogue): (usize, &&str)| Request {
         sample_id: number.to_string(),
         dialogue: (*dialogue).to_owned(),
+        earlier: Vec::new(),
         // Without one nothing says how long the summary is to be.
         reference: (number != 1).then(|| dialogue.replace(':', " says")),
     };

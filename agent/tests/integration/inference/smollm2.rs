@@ -39,7 +39,7 @@ fn prompts_and_tokens_are_those_of_llama_cpp() {
     let inputs: Vec<Input> = cases
         .iter()
         .map(|case| {
-            let prompt = engine.prompt_of(&case.dialogue, 2048).unwrap();
+            let prompt = engine.prompt_of(None, &case.dialogue, 2048).unwrap();
             assert_eq!(prompt.ids, case.prompt_ids);
             let decoding = std::sync::Arc::clone(&decoding);
             Input { prompt, stop_rule: StopRule::EosOr(64), decoding }

@@ -3,14 +3,15 @@
 use super::fixture::{folder, open, spec};
 use agent::engines::{self, http::Permissions};
 use agent::model_source;
-use engine::files::{Blob, TokenizerFiles};
-use engine::{Engine, Request};
-use generation::chat_form::ChatForm;
+use engine::files::{Blob, ChatFiles, TokenizerFiles};
+use engine::{Engine, Request, Role, Turn};
+use generation::chat_form::{Asked, ChatForm};
 use generation::tokenizer::{PromptForm, Tokenizer};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Kind;
 use model::generation::{Generation, Settings, Stop};
 use model::sample::Finish;
+use ops::error_chain::one_line;
 use seq2seq::device::Device;
 use std::fs;
 use stopwatch::Stopwatch;
@@ -19,6 +20,7 @@ fn request(id: &str, reference: Option<&str>) -> Request {
     Request {
         sample_id: id.to_owned(),
         dialogue: "Ann: Is the soup ready?\nBob: Nearly.".to_owned(),
+        earlier: Vec::new(),
         reference: reference.map(str::to_owned),
     }
 }
@@ -290,8 +292,10 @@ fn a_long_chat_loses_the_end_of_its_dialogue_and_nothing_else() {
     let tokenizer = Tokenizer::load(&model.tokenizer.unwrap(), form, 400).unwrap().with_chat(chat);
     let dialogue =
         "Amy: They're late, naïve 日本 😀😀 meeting!\n\nBob: 12345 meet summarize \u{1F600}";
-    let prompt =
-        |dialogue: &str, limit| tokenizer.prompt_of("Summarize: {dialogue} <end>", dialogue, limit);
+    let prompt = |dialogue: &str, limit| {
+        let instruction = "Summarize: {dialogue} <end>";
+        tokenizer.prompt_of(&Asked { system: None, instruction, earlier: &[], dialogue }, limit)
+    };
     let whole = prompt(dialogue, 2000).unwrap();
     let empty = prompt("", 2000).unwrap();
     assert_eq!((whole.cut, whole.ids[0]), (0, 1));
@@ -306,4 +310,67 @@ fn a_long_chat_loses_the_end_of_its_dialogue_and_nothing_else() {
     }
     let error = prompt(dialogue, empty.ids.len() - 1).unwrap_err().to_string();
     assert!(error.starts_with("without the dialogue a prompt has "), "{error}");
+}
+
+/// Like `agent/chat/tests`, whose prompts are those of transformers.
+#[test]
+fn turns_and_a_system_message_go_through_the_template() {
+    let chat = |template: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/chat/tests/templates");
+        let template = Some(Blob::open(format!("{folder}/{template}.jinja").as_ref()).unwrap());
+        ChatForm::open(&ChatFiles { template, settings: None }).unwrap().unwrap()
+    };
+    let turn = |role, content: &str| Turn { role, content: content.to_owned() };
+    let earlier = [turn(Role::User, "Hi"), turn(Role::Assistant, "Yes?")];
+    let instructed = [turn(Role::System, "Be long."), turn(Role::User, "Hi")];
+    let asked = Asked {
+        system: Some("Be brief."),
+        instruction: "Sum: {dialogue}",
+        earlier: &earlier,
+        dialogue: "A: b",
+    };
+    let chatml = chat("chatml");
+    let turns = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYes?<|im_end|>\n";
+    let last = "<|im_start|>user\nSum: A: b<|im_end|>\n<|im_start|>assistant\n";
+    let whole = format!("<|im_start|>system\nBe brief.<|im_end|>\n{turns}{last}");
+    assert_eq!(chatml.prompt(&asked).unwrap(), whole);
+    // That of a request replaces that of the server.
+    let own = chatml.prompt(&Asked { earlier: &instructed, ..asked }).unwrap();
+    assert!(own.contains("Be long.") && !own.contains("Be brief."), "{own}");
+
+    let rejecting = chat("no_system");
+    let words = "the template takes no system message: ";
+    for asked in [asked, Asked { system: None, earlier: &instructed, ..asked }] {
+        let error = rejecting.prompt(&asked).unwrap_err().to_string();
+        assert!(error.starts_with(words), "{error}");
+        assert!(
+            error.ends_with(
+                "no_system.jinja, line 1: the template rejects the chat: System role not supported"
+            ),
+            "{error}"
+        );
+    }
+    let prompt = rejecting.prompt(&Asked { system: None, ..asked }).unwrap();
+    assert!(prompt.contains("Yes?"), "{prompt}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat_template.jinja");
+    let source = "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}";
+    std::fs::write(&path, source).unwrap();
+    let files = ChatFiles { template: Some(Blob::open(&path).unwrap()), settings: None };
+    let ignoring = ChatForm::open(&files).unwrap().unwrap();
+    let error = ignoring.prompt(&asked).unwrap_err().to_string();
+    assert!(error.ends_with("chat_template.jinja ignores system messages"), "{error}");
+}
+
+#[test]
+fn a_model_without_a_chat_template_refuses_a_system_message() {
+    let settings = Settings { system: Some("Be brief.".to_owned()), ..Settings::default() };
+    let error = open(&spec("builtin:tiny")).unwrap().decoding(&settings).unwrap_err();
+    assert_eq!(
+        one_line(&error),
+        "`system` is not supported for builtin:tiny: remove it: a model without a chat template takes no system message"
+    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/gguf/tests/smollm.gguf");
+    assert!(open(&spec(path)).unwrap().decoding(&settings).is_ok());
 }

@@ -102,6 +102,11 @@ fn conditions(host: &Host) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
+/// Whether a model was asked for a system message.
+fn has_system(results: &Results) -> bool {
+    results.results.iter().filter_map(|entry| entry.engine.as_ref()).any(|it| it.system.is_some())
+}
+
 fn engines(results: &Results) -> Table {
     let mut rows: Vec<Vec<Entry>> = Vec::new();
     for entry in &results.results {
@@ -111,7 +116,7 @@ fn engines(results: &Results) -> Table {
             rows.push(row);
         }
     }
-    let columns = vec![
+    let mut columns = vec![
         Column::words("Model"),
         Column::words("Dtype"),
         Column::words("Device"),
@@ -122,10 +127,15 @@ fn engines(results: &Results) -> Table {
         Column::words("Weights, SHA-256"),
         Column::words("Notes"),
     ];
+    if has_system(results) {
+        columns.insert(SYSTEM, Column::words("System message"));
+    }
     Table::new("engines", "Engines", Detail::Page, columns, rows.into_iter())
 }
 
 const LONGEST_PROMPT: usize = 120;
+/// The place of the column of system messages, after that of prompts.
+const SYSTEM: usize = 5;
 const UNSEEN: &str = "the files behind an endpoint aren't visible";
 
 fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec<Entry> {
@@ -136,7 +146,7 @@ fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec
     if engine.random_weights {
         notes.push("random weights".to_owned());
     }
-    vec![
+    let mut row = vec![
         Entry::words(&entry.model),
         Entry::words(&entry.dtype),
         entry.device.as_ref().map_or_else(|| Entry::missing("not detected"), Entry::words),
@@ -161,7 +171,15 @@ fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec
             None => Entry::missing(UNSEEN),
         },
         Entry::words(if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
-    ]
+    ];
+    if has_system(results) {
+        let system = match &engine.system {
+            Some(text) => Entry::words(shortened(text, LONGEST_PROMPT)).because(text.clone()),
+            None => Entry::words("none"),
+        };
+        row.insert(SYSTEM, system);
+    }
+    row
 }
 
 /// The start identifies a hash; results.json has all of it.
@@ -207,6 +225,7 @@ fn facts(results: &Results) -> Vec<(String, String)> {
         fact("Seed", campaign.seed.to_string()),
         fact("Controller", campaign.controller_version.clone()),
     ];
+    facts.extend(generation.system.clone().map(|text| fact("System message", text)));
     facts.extend(notes);
     facts
 }

@@ -19,11 +19,16 @@ pub(crate) fn asked_differently(results: &Results) -> Vec<String> {
         Some(format!("{} tokens", number::count(u64::from(limit))))
     };
     let settings = |entry: &Entry| Some(entry.engine.as_ref()?.decoding.as_ref()?.summary.clone());
+    let system = |entry: &Entry| {
+        let system = entry.engine.as_ref()?.system.as_deref();
+        Some(system.map_or_else(|| "none".to_owned(), quoted))
+    };
     let sentence = |what: &str, found: Option<String>| {
         found.map(|values| format!("{what} differ between the models: {values}."))
     };
     [
         sentence("Prompts", values(&results.results, &prompt)),
+        sentence("System messages", values(&results.results, &system)),
         sentence("Settings of generation", values(&results.results, &settings)),
         sentence("Output limits", values(&results.results, &limit)),
     ]

@@ -7,7 +7,10 @@ use model::generation::Settings;
 /// Two models with a prompt and settings of their own, and two numbers of beams.
 fn world() -> World {
     let matrix = MATRIX
-        .replace("baseline = \"base\"", "prompt = \"{dialogue}\"\ngeneration = { min_length = 9 }")
+        .replace(
+            "baseline = \"base\"",
+            "prompt = \"{dialogue}\"\ngeneration = { min_length = 9, system = \"Be brief.\" }",
+        )
         .replace("[1, 4]", "[1]\nnum_beams = [1, 4]");
     let mut world = World::of_matrix(&matrix, 100, "plain");
     let asked = world.campaign.plan.asked(&world.campaign.matrix);
@@ -16,7 +19,8 @@ fn world() -> World {
         let engines = asked[agent.target].iter().map(|asked| {
             let settings = asked.generation.settings.or(&Settings::default());
             let decoding = Some(Decoding::of(&settings, 0));
-            Some(EngineFacts { decoding, prompt: asked.generation.prompt.clone(), ..facts.clone() })
+            let prompt = asked.generation.prompt.clone();
+            Some(EngineFacts { decoding, prompt, system: settings.system, ..facts.clone() })
         });
         agent.engines = engines.collect();
     }
@@ -29,6 +33,7 @@ fn the_report_states_where_models_were_asked_differently() {
     let document = document(&results);
     let sentences = [
         "Prompts differ between the models: \"plain {dialogue}\" (base) and \"{dialogue}\" (tuned).",
+        "System messages differ between the models: none (base) and \"Be brief.\" (tuned).",
         "Settings of generation differ between the models: greedy (base with 1 beam); \
          num_beams = 4, length_penalty = 1, early_stopping = false (base with 4 beams); \
          greedy, min_new_tokens = 8 (tuned with 1 beam); num_beams = 4, length_penalty = 1, \
@@ -56,11 +61,13 @@ fn the_report_states_where_models_were_asked_differently() {
     }
     let csv = String::from_utf8(csv::render(&results)).unwrap();
     let columns = csv.lines().next().unwrap();
-    assert!(columns.contains(",num_beams,generation,prompt,"), "{columns}");
-    assert!(csv.contains("min_new_tokens = 8\",{dialogue},"), "{csv}");
+    assert!(columns.contains(",num_beams,generation,prompt,system,"), "{columns}");
+    assert!(csv.contains("min_new_tokens = 8\",{dialogue},Be brief.,"), "{csv}");
     let junit = junit::render(&results);
     assert!(junit.contains("name=\"one.tuned.f32.beams4.offline\""), "{junit}");
     assert!(junit.contains("name=\"prompt\" value=\"{dialogue}\""), "{junit}");
+    assert!(junit.contains("name=\"system\" value=\"Be brief.\""), "{junit}");
+    assert!(html::render(&document).contains("System message"));
 }
 
 #[test]

@@ -156,6 +156,7 @@ fn engine(facts: &EngineFacts) -> Engine {
         synthetic_time: facts.synthetic_time,
         decoding: facts.decoding.as_ref().map(Into::into),
         prompt: facts.prompt.clone(),
+        system: facts.system.clone(),
         notes: facts.notes.clone(),
     }
 }

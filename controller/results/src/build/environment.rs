@@ -61,6 +61,7 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
         hosts: hosts.into_values().collect(),
         generation: schema::Generation {
             prompt: generation.prompt.clone(),
+            system: generation.settings.system.clone(),
             max_input_tokens: generation.max_input_tokens,
             max_new_tokens: generation.settings.token_limit_asked(),
             stop: generation.stop.to_string(),

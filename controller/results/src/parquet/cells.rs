@@ -83,6 +83,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
         |row: &Row<'_>| Some(row.0.engine.as_ref()?.decoding.as_ref()?.summary.clone());
     add("generation", text(&generation));
     add("prompt", text(&|row| results.prompt(row.0).map(str::to_owned)));
+    add("system", text(&|row| row.0.engine.as_ref()?.system.clone()));
     add("scenario", text(&|row| Some(row.0.scenario.clone())));
     add("batch_size", whole(&|row| u64::from(row.1.batch_size)));
     add("status", text(&|row| Some(row.1.validity.status.as_str().to_owned())));

@@ -24,6 +24,10 @@ impl Entry {
 pub struct Generation {
     /// Holds `{dialogue}` once. Null if the matrix states none: `engine.prompt` has that of each model.
     pub prompt: Option<String>,
+    /// The system message before the prompt. Null if the matrix states none for all models: `engine.system` has that
+    /// of each model.
+    #[serde(default)]
+    pub system: Option<String>,
     /// Prompts are cut to it.
     pub max_input_tokens: u32,
     /// Null if the matrix states none: `engine.decoding` has the limit of each model.

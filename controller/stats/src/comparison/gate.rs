@@ -17,10 +17,11 @@ pub enum Effect {
 /// The name of a condition, the effect of a difference in it, and its value.
 type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
 
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
     ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
     (PROMPT, Effect::Refused, |it| it.prompt.as_deref()),
+    (SYSTEM, Effect::Refused, |it| it.system.as_deref()),
     ("tokenizer", Effect::Refused, |it| it.tokenizer.as_deref()),
     ("generation limits", Effect::Refused, |it| it.generation_limits.as_deref()),
     (GENERATION, Effect::Refused, |it| it.generation.as_deref()),
@@ -35,6 +36,7 @@ const TABLE: [Row; 14] = [
 ];
 
 const PROMPT: &str = "prompt";
+const SYSTEM: &str = "system message";
 const WEIGHTS: &str = "weights";
 const GENERATION: &str = "generation";
 
@@ -49,6 +51,8 @@ pub struct Conditions {
     pub data_hash: Option<String>,
     /// With its placeholder for the dialogue.
     pub prompt: Option<String>,
+    /// In quotation marks, or `none`.
+    pub system: Option<String>,
     /// Its sha256.
     pub tokenizer: Option<String>,
     /// Of input and output, and what ends an output.
@@ -80,7 +84,7 @@ pub enum Declared {
 impl Declared {
     fn conditions(self) -> &'static [&'static str] {
         match self {
-            Self::Baseline => &[WEIGHTS, PROMPT, GENERATION],
+            Self::Baseline => &[WEIGHTS, PROMPT, SYSTEM, GENERATION],
             Self::Generation => &[GENERATION],
             Self::Nothing => &[],
         }
@@ -154,6 +158,7 @@ mod tests {
             sample_ids: same(),
             data_hash: same(),
             prompt: same(),
+            system: same(),
             tokenizer: same(),
             generation_limits: same(),
             generation: same(),
@@ -222,6 +227,14 @@ mod tests {
         let asked = Conditions { prompt: Some("{dialogue}".to_owned()), ..conditions() };
         assert!(gate(&conditions(), &asked, Declared::Generation).is_err());
         assert_eq!(gate(&conditions(), &asked, Declared::Baseline).unwrap()[0].condition, "prompt");
+        let told = Conditions { system: Some("\"Be brief.\"".to_owned()), ..conditions() };
+        let refusal = gate(&conditions(), &told, Declared::Generation).unwrap_err();
+        assert!(
+            refusal.to_string().ends_with("system message: same vs. \"Be brief.\""),
+            "{refusal}"
+        );
+        let flags = gate(&conditions(), &told, Declared::Baseline).unwrap();
+        assert_eq!(flags[0].condition, "system message");
     }
 
     #[test]

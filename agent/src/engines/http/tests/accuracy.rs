@@ -88,6 +88,7 @@ fn errors(engine: &mut Http, sent: &Sent, streams: u64, clock: &Stopwatch) -> [V
     let request = |number: u64| Request {
         sample_id: number.to_string(),
         dialogue: format!("prompt {number}"),
+        earlier: Vec::new(),
         reference: None,
     };
     let batch: Vec<Request> = (0..streams).map(request).collect();

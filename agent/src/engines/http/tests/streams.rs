@@ -211,11 +211,11 @@ fn a_trial_of_a_stream_names_every_wrong_pointer() {
     let endpoint = wrong.endpoint.as_mut().unwrap();
     endpoint.output_tokens = Some("/usage/tokens".to_owned());
     endpoint.finish = Some("/why".to_owned());
-    let error = one_line(&open(&wrong).probed().unwrap_err());
+    let error = one_line(&open(&wrong).probed(&[]).unwrap_err());
     let expected = "output_tokens: nothing at /usage/tokens in any event; the last one holds `choices`, `usage`";
     assert!(error.contains(expected), "{error}");
     assert!(error.contains("finish: nothing at /why in any event"), "{error}");
-    let engine = open(&streaming(&server(|_, _| good()))).probed().unwrap();
+    let engine = open(&streaming(&server(|_, _| good()))).probed(&[]).unwrap();
     assert!(engine.facts().notes.iter().any(|note| note.contains("counted by the endpoint")));
 }
 
@@ -231,6 +231,7 @@ impl Crowd {
         let request = |index: usize| Request {
             sample_id: format!("s{index}"),
             dialogue: format!("number {index}"),
+            earlier: Vec::new(),
             reference: None,
         };
         let rows = (0..count).map(|_| None).collect();
