@@ -1,4 +1,4 @@
-//! T5 on a GPU: the agent finds the software GPU where it finds NVIDIA's driver.
+//! Models on a GPU: the agent finds the software GPU where it finds NVIDIA's driver.
 
 use scenarios::hub::hexadecimal;
 use scenarios::{Finished, Running, Workspace, library, processor, program, repository};
@@ -118,6 +118,56 @@ fn a_gpu_gives_the_tokens_of_pytorch_at_every_batch_size() {
     }
 }
 
+/// PyTorch's cases of BART or PEGASUS with these settings of generation: the shortest prompts.
+fn cases_of_family(model: &str, settings: &Value) -> Vec<Case> {
+    let file = repository("agent/tests/families").join(model).join("cases.jsonl");
+    let text = fs::read_to_string(file).expect("the cases are there");
+    let all = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let mut ours: Vec<Value> =
+        all.filter(|case| case["adapter"].is_null() && case["generation"] == *settings).collect();
+    ours.sort_by_key(|case| case["input_ids"].as_array().map(Vec::len));
+    let ours = ours
+        .iter()
+        .take(6)
+        .map(|case| Case { ids: case["input_ids"].clone(), expected: case["output_ids"].clone() });
+    ours.collect()
+}
+
+#[test]
+fn bart_and_pegasus_give_the_tokens_of_pytorch_greedy_and_with_beams() {
+    let beams = json!({"num_beams": 2, "length_penalty": 0.8, "early_stopping": false});
+    for model in ["bart", "pegasus"] {
+        let folder = repository("agent/tests/families").join(model);
+        let folder = folder.to_str().expect("UTF-8");
+        for (settings, own) in [
+            (json!({}), &[][..]),
+            (beams.clone(), &["--num-beams", "2", "--length-penalty", "0.8"]),
+        ] {
+            let workspace = Workspace::default();
+            let cases = cases_of_family(model, &settings);
+            assert_eq!(cases.len(), 6, "{model} {settings}");
+            let more = [own, &["--batch-size", "4"]].concat();
+            let found = generate(&workspace, "cuda:0", folder, &more, &cases);
+            for (place, (case, found)) in cases.iter().zip(found).enumerate() {
+                assert_eq!(found, case.expected, "{model} {settings}, row {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_before_it_is_loaded() {
+    let workspace = Workspace::default();
+    workspace.write("in.jsonl", "{\"id\": 0, \"input_ids\": [0, 5, 2]}\n");
+    let folder = repository("agent/tests/families/bart");
+    let model = ["generate", "--device", "cuda:0", "--model", folder.to_str().expect("UTF-8")];
+    let files = ["--input", "in.jsonl", "--output", "out.jsonl", "--dtype", "f16"];
+    let mut command = agent(&workspace, &[&model[..], &files[..]].concat());
+    command.env("CUDA_STANDIN_MEMORY", "65536");
+    let refused = Finished::of(&mut command).expect(2).err;
+    assert!(refused.contains("bytes of GPU memory, and 65536 bytes are free"), "{refused}");
+}
+
 #[test]
 fn beams_on_a_gpu_are_those_of_the_cpu() {
     let workspace = Workspace::default();
@@ -184,12 +234,21 @@ fn report(workspace: &Workspace) -> Value {
     serde_json::from_str(&text).expect("a report is JSON")
 }
 
+/// What a model's first step costs in f16 after a prompt of 8 tokens.
+struct Cost {
+    launches: u64,
+    /// Of weights, without norms and biases.
+    weights: u64,
+    /// Of keys and values: of the prompt and one token.
+    caches: u64,
+}
+
 /// Counted from what was launched. Activations are read as well, so the bytes are a little more.
-#[test]
-fn a_step_of_flan_t5_base_reads_weights_and_caches_once_in_99_launches() {
+#[expect(clippy::print_stdout, reason = "docs/gpu.md states the share")]
+fn assert_cost(model: &str, cost: &Cost) {
+    let Cost { launches, weights, caches } = *cost;
     let _processor = processor();
     let workspace = Workspace::default();
-    let model = "dummy:flan-t5-base";
     workspace.write("in.jsonl", "{\"id\": 0, \"input_ids\": [5, 9, 200, 17, 31, 7, 64, 1]}\n");
     let own = "generate --dtype f16 --device cuda:0 --max-new-tokens 1 --input in.jsonl \
                --output out.jsonl --model";
@@ -201,17 +260,11 @@ fn a_step_of_flan_t5_base_reads_weights_and_caches_once_in_99_launches() {
     let report = report(&workspace);
     let graph = &report["graphs"][0];
     let nodes = graph["nodes"].as_u64().expect("a number");
-    assert!(nodes <= 110, "{nodes} nodes");
-    assert_eq!((nodes, graph["launches"].as_u64()), (99, Some(1)), "{graph}");
-
-    let (width, d_ff, vocabulary, blocks) = (768, 2048, 32_128, 12);
-    let weights = 2 * (blocks * (6 * width * width + 3 * width * d_ff) + vocabulary * width);
-    // The prompt and one token.
-    let caches = blocks * (8 + 1) * 2 * width * 2;
+    assert_eq!((nodes, graph["launches"].as_u64()), (launches, Some(1)), "{graph}");
     let read = graph["last"]["read_bytes"].as_u64().expect("a number");
     println!("{read} bytes are read for {weights} of weights and {caches} of caches");
     assert!(read >= weights + caches);
-    assert!(read as f64 <= 1.1 * (weights + caches) as f64, "{read} bytes");
+    assert!(read as f64 <= 1.01 * (weights + caches) as f64, "{read} bytes");
 
     // A prediction counts the same without a GPU.
     let counts = "--max-input-tokens 8 --new-tokens 1 --json --predict T4";
@@ -223,6 +276,33 @@ fn a_step_of_flan_t5_base_reads_weights_and_caches_once_in_99_launches() {
     assert_eq!(predicted["cache_bytes"].as_u64(), Some(caches));
     let bytes = predicted["weight_bytes"].as_u64().expect("a number") + caches;
     assert!((read as f64 / bytes as f64 - 1.0).abs() < 0.02, "{read} bytes, {bytes} predicted");
+}
+
+#[test]
+fn a_step_of_flan_t5_base_reads_weights_and_caches_once_in_99_launches() {
+    let (width, d_ff, vocabulary, blocks) = (768, 2048, 32_128, 12);
+    assert_cost(
+        "dummy:flan-t5-base",
+        &Cost {
+            launches: 99,
+            weights: 2 * (blocks * (6 * width * width + 3 * width * d_ff) + vocabulary * width),
+            caches: blocks * (8 + 1) * 2 * width * 2,
+        },
+    );
+}
+
+/// As many launches for each block, with norms after sums.
+#[test]
+fn a_step_of_bart_base_reads_weights_and_caches_once_in_51_launches() {
+    let (width, d_ff, vocabulary, blocks) = (768, 3072, 50_265, 6);
+    assert_cost(
+        "dummy:bart-base",
+        &Cost {
+            launches: 51,
+            weights: 2 * (blocks * (6 * width * width + 2 * width * d_ff) + vocabulary * width),
+            caches: blocks * (8 + 1) * 2 * width * 2,
+        },
+    );
 }
 
 /// One matrix, a CPU and a GPU.

@@ -1,12 +1,25 @@
 // Products of a decoder step: a few rows of f32 by weights of any dtype, with what precedes and follows.
 //
-// Every block first writes its rows to shared memory, through an RMS norm if there is a gain. Then each
+// Every block first writes its rows to shared memory, through a norm if there is a gain. Then each
 // warp computes one output of all these rows. A lane adds every 32nd vector of the inputs in order, and
 // the lanes' sums are added in a tree: an order that neither the number of rows nor the block affects.
 #include "activation.cuh"
+#include "norm.cuh"
 #include "weights.cuh"
 
 constexpr int WARPS = 8;
+
+// How rows become inputs.
+struct Input {
+    // Of the norm, `[inputs]`. No norm without a gain, an RMS norm without a bias.
+    const float* gain;
+    const float* bias;
+    float epsilon;
+    // Of the rows after the norm.
+    float factor;
+    // Where the rows are kept after that, `[rows, inputs]`, or null.
+    float* kept;
+};
 
 // What happens to an output.
 enum Epilogue { STORE = 0, ADD = 1, SPLIT = 2, GATE = 3 };
@@ -16,6 +29,8 @@ struct Output {
     int activation;
     // `[rows, stride]`.
     float* to;
+    // ADD: what the product is added to, `[rows, stride]`.
+    const float* residual;
     int stride;
     // SPLIT: outputs from this one on go to the cache, at `first[row] + position[row]`, as rows of
     // `cache_stride`.
@@ -53,11 +68,11 @@ __device__ __forceinline__ void dots(const W* weights, const float* x, int padde
     for (int row = 0; row < ROWS; row++) sums[row] = warp_sum(sums[row]);
 }
 
-// `x`: `[rows, inputs]`; `gain`: of the norm, or null; `scales`: of the weights' rows, or null.
+// `x`: `[rows, inputs]`; `scales` and `bias`: of the weights' rows, or null.
 template <typename W, int ROWS>
 __device__ __forceinline__ void product(const float* x, int rows, int inputs, int padded,
-                                        const float* gain, float epsilon, float factor,
-                                        const W* weights, const float* scales, int outputs,
+                                        const Input& input, const W* weights,
+                                        const float* scales, const float* bias, int outputs,
                                         const Output& output) {
     extern __shared__ float4 staged4[];
     float* staged = reinterpret_cast<float*>(staged4);
@@ -68,20 +83,21 @@ __device__ __forceinline__ void product(const float* x, int rows, int inputs, in
     for (int row = warp; row < ROWS; row += WARPS) {
         const bool is_there = first_row + row < rows;
         const float* from = x + static_cast<size_t>(first_row + row) * inputs;
-        float scale = factor;
-        if (gain != nullptr && is_there) {
-            float sum = 0.0f;
-#pragma unroll 4
-            for (int k = lane; k < inputs; k += 32) sum = fmaf(from[k], from[k], sum);
-            const float mean = warp_sum(sum) / static_cast<float>(inputs);
-            scale = 1.0f / sqrtf(mean + epsilon);
+        Moments norm = {0.0f, 1.0f};
+        if (input.gain != nullptr && is_there) {
+            norm = moments(from, inputs, input.bias != nullptr, input.epsilon, lane);
         }
 #pragma unroll 1
         for (int k = lane; k < padded; k += 32) {
             float value = 0.0f;
             if (is_there && k < inputs) {
-                value = from[k] * scale;
-                if (gain != nullptr) value = value * gain[k] * factor;
+                value = (from[k] - norm.mean) * norm.scale;
+                if (input.gain != nullptr) value *= input.gain[k];
+                if (input.bias != nullptr) value += input.bias[k];
+                value *= input.factor;
+                if (input.kept != nullptr && blockIdx.x == 0) {
+                    input.kept[static_cast<size_t>(first_row + row) * inputs + k] = value;
+                }
             }
             staged[row * padded + k] = value;
         }
@@ -107,6 +123,7 @@ __device__ __forceinline__ void product(const float* x, int rows, int inputs, in
         other = lane == row ? others[row] : other;
     }
     if (scales != nullptr) sum *= scales[n];
+    if (bias != nullptr) sum += bias[n];
     if (output.kind == SPLIT && n >= output.columns) {
         const size_t token = output.first[r] + output.position[r];
         const size_t place = token * output.cache_stride + (n - output.columns);
@@ -117,14 +134,16 @@ __device__ __forceinline__ void product(const float* x, int rows, int inputs, in
         }
         return;
     }
-    float* to = output.to + static_cast<size_t>(r) * output.stride + n;
+    const size_t place = static_cast<size_t>(r) * output.stride + n;
+    float* to = output.to + place;
     if (output.kind == ADD) {
-        *to += sum;
+        *to = output.residual[place] + sum;
         return;
     }
     float result = activate(output.activation, sum);
     if (output.kind == GATE) {
         if (scales != nullptr) other *= scales[n + outputs];
+        if (bias != nullptr) other += bias[n + outputs];
         result *= other;
     }
     *to = result;
@@ -132,10 +151,9 @@ __device__ __forceinline__ void product(const float* x, int rows, int inputs, in
 
 #define PRODUCT(NAME, W, ROWS)                                                                        \
     extern "C" __global__ void __launch_bounds__(32 * WARPS) NAME(                                   \
-        const float* x, int rows, int inputs, int padded, const float* gain, float epsilon,          \
-        float factor, const W* weights, const float* scales, int outputs, Output output) {           \
-        product<W, ROWS>(x, rows, inputs, padded, gain, epsilon, factor, weights, scales, outputs,   \
-                         output);                                                                    \
+        const float* x, int rows, int inputs, int padded, Input input, const W* weights,             \
+        const float* scales, const float* bias, int outputs, Output output) {                        \
+        product<W, ROWS>(x, rows, inputs, padded, input, weights, scales, bias, outputs, output);    \
     }
 
 PRODUCT(product_f32_1, float, 1)

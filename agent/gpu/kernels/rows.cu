@@ -1,40 +1,47 @@
 // Row by row: embeddings, norms, gates, the next token, and copies within caches.
 #include "activation.cuh"
+#include "norm.cuh"
 #include "weights.cuh"
 
-// `to`: `[rows, width]`; `embedding`: rows of `stride`. One block for each row.
+// `to`: `[rows, width]`; `embedding`: rows of `stride`, times `scale`; `table`: a row of `width` for
+// each position, which is added, or null. One block for each row.
 template <typename E>
 __device__ __forceinline__ void embed(const int* tokens, const E* embedding, int width, int stride,
+                                      float scale, const float* table, const int* position,
                                       float* to) {
     const E* from = embedding + static_cast<size_t>(tokens[blockIdx.x]) * stride;
+    const float* added = nullptr;
+    if (table != nullptr) added = table + static_cast<size_t>(position[blockIdx.x]) * width;
     for (int k = threadIdx.x; k < width; k += blockDim.x) {
-        to[static_cast<size_t>(blockIdx.x) * width + k] = value(from + k);
+        float sum = value(from + k) * scale;
+        if (added != nullptr) sum += added[k];
+        to[static_cast<size_t>(blockIdx.x) * width + k] = sum;
     }
 }
 
 #define EMBED(NAME, E)                                                                              \
     extern "C" __global__ void NAME(const int* tokens, const E* embedding, int width, int stride,   \
+                                    float scale, const float* table, const int* position,           \
                                     float* to) {                                                    \
-        embed(tokens, embedding, width, stride, to);                                                \
+        embed(tokens, embedding, width, stride, scale, table, position, to);                        \
     }
 
 EMBED(embed_f32, float)
 EMBED(embed_f16, __half)
 EMBED(embed_bf16, Bf16)
 
-// The RMS norm of `[rows, width]`, summed as in `product`. One warp for each row.
-extern "C" __global__ void rms_norm(const float* x, int rows, int width, const float* gain,
-                                    float epsilon, float* to) {
+// The norm of `[rows, width]`: an RMS norm without a bias. One warp for each row.
+extern "C" __global__ void norm_rows(const float* x, int rows, int width, const float* gain,
+                                     const float* bias, float epsilon, float* to) {
     const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (row >= rows) return;
     const float* from = x + static_cast<size_t>(row) * width;
-    float sum = 0.0f;
-    for (int k = lane; k < width; k += 32) sum = fmaf(from[k], from[k], sum);
-    const float mean = warp_sum(sum) / static_cast<float>(width);
-    const float scale = 1.0f / sqrtf(mean + epsilon);
+    const Moments norm = moments(from, width, bias != nullptr, epsilon, lane);
     for (int k = lane; k < width; k += 32) {
-        to[static_cast<size_t>(row) * width + k] = from[k] * scale * gain[k];
+        float value = (from[k] - norm.mean) * norm.scale * gain[k];
+        if (bias != nullptr) value += bias[k];
+        to[static_cast<size_t>(row) * width + k] = value;
     }
 }
 

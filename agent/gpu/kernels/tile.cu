@@ -24,11 +24,12 @@ struct Target {
     }
 };
 
-// `to = x W^T`, or `to += x W^T`. `x`: `[rows, inputs]`, `to`: `[rows, outputs]`, f32 or f16.
+// `to = x W^T + bias`, or `to += x W^T + bias`. `x`: `[rows, inputs]`, `to`: `[rows, outputs]`, f32 or
+// f16; `scales` and `bias`: of the weights' rows, or null.
 template <typename W>
 __device__ __forceinline__ void tile(const float* x, int rows, int inputs, int padded,
-                                     const W* weights, const float* scales, int outputs,
-                                     const Target& target) {
+                                     const W* weights, const float* scales, const float* bias,
+                                     int outputs, const Target& target) {
     __shared__ float4 shared_a[DEPTH * STRIDE / 4];
     __shared__ float4 shared_b[DEPTH * STRIDE / 4];
     float* a = reinterpret_cast<float*>(shared_a);
@@ -77,6 +78,7 @@ __device__ __forceinline__ void tile(const float* x, int rows, int inputs, int p
             if (n >= outputs) break;
             float sum = sums[i][j];
             if (scales != nullptr) sum *= scales[n];
+            if (bias != nullptr) sum += bias[n];
             target.put(r, outputs, n, sum);
         }
     }
@@ -85,8 +87,8 @@ __device__ __forceinline__ void tile(const float* x, int rows, int inputs, int p
 #define TILE_PRODUCT(NAME, W)                                                                       \
     extern "C" __global__ void __launch_bounds__(256)                                               \
         NAME(const float* x, int rows, int inputs, int padded, const W* weights,                    \
-             const float* scales, int outputs, Target target) {                                     \
-        tile<W>(x, rows, inputs, padded, weights, scales, outputs, target);                         \
+             const float* scales, const float* bias, int outputs, Target target) {                  \
+        tile<W>(x, rows, inputs, padded, weights, scales, bias, outputs, target);                   \
     }
 
 TILE_PRODUCT(tile_f32, float)
@@ -105,7 +107,7 @@ __device__ __forceinline__ unsigned word(const __half* from) {
 // The same with f16 inputs and f32 sums on tensor cores. Four warps, each with 32 rows and outputs.
 extern "C" __global__ void __launch_bounds__(128)
     tile_mma(const float* x, int rows, int inputs, int padded, const __half* weights,
-             const float* scales, int outputs, Target target) {
+             const float* scales, const float* bias, int outputs, Target target) {
     __shared__ uint4 shared_a[TILE * MMA_STRIDE / 8];
     __shared__ uint4 shared_b[TILE * MMA_STRIDE / 8];
     __half* a = reinterpret_cast<__half*>(shared_a);
@@ -179,6 +181,7 @@ extern "C" __global__ void __launch_bounds__(128)
                 if (r < rows && n < outputs) {
                     float sum = sums[i][j][c];
                     if (scales != nullptr) sum *= scales[n];
+                    if (bias != nullptr) sum += bias[n];
                     target.put(r, outputs, n, sum);
                 }
             }

@@ -1,5 +1,6 @@
 //! The kernels of `kernels/`: typed launches. Buffers are `[rows, width]`, row-major, f32.
 
+use crate::arguments::{Arguments, floats, int, ints};
 use crate::driver::{Error, Gpu};
 use crate::memory::Buffer;
 use crate::weights::{Cache, Storage, Weights, padded};
@@ -50,6 +51,8 @@ pub enum Activation {
 #[derive(Debug, Clone, Copy)]
 pub struct Norm<'a> {
     pub gain: &'a Buffer<f32>,
+    /// Of a layer norm; an RMS norm has none.
+    pub bias: Option<&'a Buffer<f32>>,
     pub epsilon: f32,
 }
 
@@ -60,6 +63,11 @@ pub enum Destination<'a> {
     Store(&'a mut Buffer<f32>, Activation),
     /// `to += product`.
     Add(&'a mut Buffer<f32>),
+    /// `to = residual + product`.
+    Sum {
+        to: &'a mut Buffer<f32>,
+        residual: &'a Buffer<f32>,
+    },
     /// The weights' rows are two halves: `to = act(first) * second`.
     Gate(&'a mut Buffer<f32>, Activation),
     Split(Split<'a>),
@@ -83,7 +91,11 @@ pub struct Product<'a> {
     pub norm: Option<Norm<'a>>,
     /// Of the rows after the norm.
     pub factor: f32,
+    /// Where the rows after norm and factor are kept, if anywhere.
+    pub kept: Option<&'a mut Buffer<f32>>,
     pub weights: &'a Weights,
+    /// Added to the product.
+    pub bias: Option<&'a Buffer<f32>>,
     pub to: Destination<'a>,
 }
 
@@ -93,6 +105,8 @@ pub struct TileProduct<'a> {
     pub x: &'a Buffer<f32>,
     pub rows: usize,
     pub weights: &'a Weights,
+    /// Added to the product.
+    pub bias: Option<&'a Buffer<f32>>,
     /// Rounds `x` to f16 and uses tensor cores, for weights in f16.
     pub rounds: bool,
 }
@@ -134,6 +148,26 @@ pub struct Attention<'a> {
     /// At least the number of keys of any row.
     pub most_keys: usize,
     pub bias: Option<Bias<'a>>,
+}
+
+/// The embedding of a token in each row, with its position if that has a vector.
+#[derive(Debug, Clone, Copy)]
+pub struct Embed<'a> {
+    pub tokens: &'a Buffer<i32>,
+    /// `[vocabulary, width]`, of any storage but int8.
+    pub embedding: &'a Weights,
+    pub rows: usize,
+    /// Of the embedding.
+    pub scale: f32,
+    pub positions: Option<Positions<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Positions<'a> {
+    /// `[positions, width]`.
+    pub table: &'a Buffer<f32>,
+    /// Of each row.
+    pub position: &'a Buffer<i32>,
 }
 
 /// Whether a feed-forward layer has a gate.
@@ -210,7 +244,7 @@ pub struct Kernels {
     embed_f32: Function,
     embed_f16: Function,
     embed_bf16: Function,
-    rms_norm: Function,
+    norm_rows: Function,
     gate: Function,
     choose: Function,
     fork: Function,
@@ -226,51 +260,50 @@ impl fmt::Debug for Kernels {
     }
 }
 
-/// A kernel's arguments, each in words of its own.
-#[derive(Default)]
-struct Arguments {
-    words: Vec<u64>,
-    starts: Vec<usize>,
-}
-
-impl Arguments {
-    fn word(mut self, word: u64) -> Self {
-        self.starts.push(self.words.len());
-        self.words.push(word);
-        self
-    }
-
-    fn int(self, value: usize) -> Self {
-        self.word(u64::from(int(value)))
-    }
-
-    fn float(self, value: f32) -> Self {
-        self.word(u64::from(value.to_bits()))
-    }
-
-    fn block(mut self, words: &[u64]) -> Self {
-        self.starts.push(self.words.len());
-        self.words.extend_from_slice(words);
-        self
-    }
-}
-
-/// As a kernel's `int`.
-fn int(value: usize) -> u32 {
-    i32::try_from(value).expect("sizes of models fit into 31 bits").cast_unsigned()
-}
-
-/// Two `int`s of a structure.
-fn ints(low: usize, high: usize) -> u64 {
-    u64::from(int(low)) | u64::from(int(high)) << 32
-}
-
 #[derive(Clone, Copy)]
 struct Shape {
     grid: [usize; 2],
     threads: usize,
     /// Bytes.
     shared: usize,
+}
+
+/// `Epilogue` of `kernels/product.cu`.
+#[derive(Clone, Copy)]
+enum Epilogue {
+    Store = 0,
+    Add = 1,
+    Split = 2,
+    Gate = 3,
+}
+
+/// The words of `Output` of `kernels/product.cu`.
+struct Output([u64; 8]);
+
+impl Output {
+    fn new(epilogue: Epilogue, activation: Activation, to: u64, stride: usize) -> Self {
+        let kind = ints(epilogue as usize, activation as usize);
+        Self([kind, to, 0, ints(stride, 0), 0, 0, 0, 0])
+    }
+
+    fn sum(to: u64, residual: u64, stride: usize) -> Self {
+        let mut output = Self::new(Epilogue::Add, Activation::Identity, to, stride);
+        output.0[2] = residual;
+        output
+    }
+
+    fn split(split: Split<'_>, outputs: usize) -> Self {
+        let Split { queries, cache, layer, first, position } = split;
+        let columns = outputs - cache.width;
+        let to = queries.address(0);
+        let mut output = Self::new(Epilogue::Split, Activation::Identity, to, columns);
+        output.0[3] = ints(columns, columns);
+        output.0[4] = cache.address(layer, 0, 0);
+        output.0[5] = ints(cache.width, usize::from(cache.is_half));
+        output.0[6] = first.address(0);
+        output.0[7] = position.address(0);
+        output
+    }
 }
 
 /// `Target` of `kernels/tile.cu`.
@@ -327,7 +360,7 @@ impl Kernels {
             embed_f32: find("embed_f32")?,
             embed_f16: find("embed_f16")?,
             embed_bf16: find("embed_bf16")?,
-            rms_norm: find("rms_norm")?,
+            norm_rows: find("norm_rows")?,
             gate: find("gate")?,
             choose: find("choose")?,
             fork: find("fork")?,
@@ -385,48 +418,47 @@ impl Kernels {
     }
 
     pub fn product(&self, product: Product<'_>) -> Result<(), Error> {
-        let Product { x, rows, norm, factor, weights, to } = product;
+        let Product { x, rows, norm, factor, kept, weights, bias, to } = product;
         assert!(rows * weights.inputs <= x.len(), "{rows} rows of {}", weights.inputs);
         let at_once = Self::rows_at_once(rows, weights.inputs);
         let place = ROWS_AT_ONCE.iter().position(|rows| *rows == at_once).expect("it is listed");
-        let (kind, activation, to_address, stride, split, outputs) = match to {
+        let all = weights.outputs;
+        let (outputs, output) = match to {
             Destination::Store(to, activation) => {
-                (0, activation, to.address(0), weights.outputs, None, weights.outputs)
+                (all, Output::new(Epilogue::Store, activation, to.address(0), all))
             }
-            Destination::Add(to) => {
-                (1, Activation::Identity, to.address(0), weights.outputs, None, weights.outputs)
+            Destination::Add(to) => (all, Output::sum(to.address(0), to.address(0), all)),
+            Destination::Sum { to, residual } => {
+                assert!(rows * all <= residual.len(), "{rows} rows");
+                (all, Output::sum(to.address(0), residual.address(0), all))
             }
-            Destination::Split(split) => {
-                let queries = weights.outputs - split.cache.width;
-                let address = split.queries.address(0);
-                (2, Activation::Identity, address, queries, Some(split), weights.outputs)
-            }
+            Destination::Split(split) => (all, Output::split(split, all)),
             Destination::Gate(to, activation) => {
-                let outputs = weights.outputs / 2;
-                (3, activation, to.address(0), outputs, None, outputs)
+                let outputs = all / 2;
+                (outputs, Output::new(Epilogue::Gate, activation, to.address(0), outputs))
             }
         };
-        let mut words = [ints(kind, activation as usize), to_address, ints(stride, 0), 0, 0, 0, 0];
-        if let Some(Split { cache, layer, first, position, .. }) = split {
-            words[2] = ints(stride, stride);
-            words[3] = cache.address(layer, 0, 0);
-            words[4] = ints(cache.width, usize::from(cache.is_half));
-            words[5] = first.address(0);
-            words[6] = position.address(0);
+        if let Some(kept) = &kept {
+            assert!(rows * weights.inputs <= kept.len(), "{rows} rows");
         }
         let (values, scales) = weights.addresses();
+        let address = |buffer: Option<&Buffer<f32>>| buffer.map_or(0, |buffer| buffer.address(0));
         let arguments = Arguments::default()
             .word(x.address(0))
             .int(rows)
             .int(weights.inputs)
             .int(weights.padded)
-            .word(norm.map_or(0, |norm| norm.gain.address(0)))
-            .float(norm.map_or(0.0, |norm| norm.epsilon))
-            .float(factor)
+            .block(&[
+                address(norm.map(|norm| norm.gain)),
+                address(norm.and_then(|norm| norm.bias)),
+                floats(norm.map_or(0.0, |norm| norm.epsilon), factor),
+                address(kept.as_deref()),
+            ])
             .word(values)
             .word(scales)
+            .word(address(bias))
             .int(outputs)
-            .block(&words);
+            .block(&output.0);
         let shape = Shape {
             grid: [outputs.div_ceil(PRODUCT_WARPS), rows.div_ceil(at_once)],
             threads: 32 * PRODUCT_WARPS,
@@ -436,7 +468,7 @@ impl Kernels {
     }
 
     fn tile(&self, product: &TileProduct<'_>, target: &Target) -> Result<(), Error> {
-        let TileProduct { x, rows, weights, rounds } = *product;
+        let TileProduct { x, rows, weights, bias, rounds } = *product;
         assert!(rows * weights.inputs <= x.len(), "{rows} rows of {}", weights.inputs);
         let (values, scales) = weights.addresses();
         let Target { adds, is_half, to, places } = *target;
@@ -447,6 +479,7 @@ impl Kernels {
             .int(weights.padded)
             .word(values)
             .word(scales)
+            .word(bias.map_or(0, |bias| bias.address(0)))
             .int(weights.outputs)
             .block(&[ints(usize::from(adds), usize::from(is_half)), to, places]);
         let grid = [weights.outputs.div_ceil(TILE), rows.div_ceil(TILE)];
@@ -525,14 +558,8 @@ impl Kernels {
         self.launch(function, shape, arguments)
     }
 
-    /// `embedding`: `[vocabulary, width]`, of any storage but int8.
-    pub fn embed(
-        &self,
-        tokens: &Buffer<i32>,
-        embedding: &Weights,
-        rows: usize,
-        to: &mut Buffer<f32>,
-    ) -> Result<(), Error> {
+    pub fn embed(&self, embed: &Embed<'_>, to: &mut Buffer<f32>) -> Result<(), Error> {
+        let Embed { tokens, embedding, rows, scale, positions } = *embed;
         let width = embedding.inputs;
         assert!(rows * width <= to.len() && rows <= tokens.len(), "{rows} rows");
         let function = match embedding.storage() {
@@ -546,11 +573,14 @@ impl Kernels {
             .word(embedding.addresses().0)
             .int(width)
             .int(embedding.padded)
+            .float(scale)
+            .word(positions.map_or(0, |positions| positions.table.address(0)))
+            .word(positions.map_or(0, |positions| positions.position.address(0)))
             .word(to.address(0));
         self.launch(function, Shape { grid: [rows, 1], threads: 128, shared: 0 }, arguments)
     }
 
-    pub fn rms_norm(
+    pub fn norm(
         &self,
         x: &Buffer<f32>,
         rows: usize,
@@ -564,10 +594,11 @@ impl Kernels {
             .int(rows)
             .int(width)
             .word(norm.gain.address(0))
+            .word(norm.bias.map_or(0, |bias| bias.address(0)))
             .float(norm.epsilon)
             .word(to.address(0));
         let shape = Shape { grid: [rows.div_ceil(4), 1], threads: 128, shared: 0 };
-        self.launch(self.rms_norm, shape, arguments)
+        self.launch(self.norm_rows, shape, arguments)
     }
 
     pub fn gate(&self, gate: &Gate<'_>, to: &mut Buffer<f32>) -> Result<(), Error> {

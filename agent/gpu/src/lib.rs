@@ -7,6 +7,7 @@
 //! A kernel reaches the memory of the GPU alone. Wrong sizes end in an error of the driver or in
 //! wrong numbers, never in wrong memory of this process, so that launches are safe functions.
 
+mod arguments;
 mod driver;
 mod graph;
 mod kernels;
@@ -17,8 +18,8 @@ mod weights;
 pub use driver::{Capability, DeviceName, Driver, Error, Gpu, Version};
 pub use graph::Graph;
 pub use kernels::{
-    Activation, Attention, Bias, Destination, Fork, Form, Gate, HEAD_WIDTH, Kernels, Keys,
-    MOST_KEYS, NextTokens, Norm, Product, Split, TileProduct,
+    Activation, Attention, Bias, Destination, Embed, Fork, Form, Gate, HEAD_WIDTH, Kernels, Keys,
+    MOST_KEYS, NextTokens, Norm, Positions, Product, Split, TileProduct,
 };
 pub use memory::{Buffer, Element};
 pub use ranges::Ranges;

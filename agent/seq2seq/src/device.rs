@@ -67,7 +67,8 @@ impl Device {
             let x = Buffer::from_slice(gpu, &[3.0, 4.0])?;
             let gain = Buffer::from_slice(gpu, &[1.0, 2.0])?;
             let mut to = Buffer::zeroed(gpu, 2)?;
-            kernels.rms_norm(&x, 1, Norm { gain: &gain, epsilon: 0.0 }, &mut to)?;
+            let norm = Norm { gain: &gain, bias: None, epsilon: 0.0 };
+            kernels.norm(&x, 1, norm, &mut to)?;
             to.read(0..2)
         };
         let failed = |reason: String| Error::Compute { device: self.name.clone(), reason };

@@ -11,7 +11,7 @@ pub mod gpu;
 pub mod layout;
 pub mod position;
 
-use crate::gpu::{GpuT5, Launches};
+use crate::gpu::{GpuModel, Launches};
 use ::checkpoint::Tensors;
 use checkpoint::Checkpoint;
 use config::Config;
@@ -81,9 +81,10 @@ impl Architecture for EncoderDecoder {
     }
 
     fn kernel(&self, dtype: Dtype) -> String {
+        let family = self.checkpoint.config.family;
         match self.device.gpu() {
-            Some(_) => crate::gpu::kernel(dtype),
-            None => cpu::kernel(self.checkpoint.config.family, kernels::Dispatch::best(), dtype),
+            Some(_) => crate::gpu::kernel(family, dtype),
+            None => cpu::kernel(family, kernels::Dispatch::best(), dtype),
         }
     }
 
@@ -101,7 +102,7 @@ impl Architecture for EncoderDecoder {
     fn load(&self, dtype: Dtype, threads: usize) -> Result<Box<dyn Compute>, compute::Error> {
         let checkpoint = &self.checkpoint;
         Ok(match self.device.gpu() {
-            Some(gpu) => Box::new(GpuT5::load(checkpoint, gpu, dtype, Launches::Graph)?),
+            Some(gpu) => Box::new(GpuModel::load(checkpoint, gpu, dtype, Launches::Graph)?),
             None => {
                 Box::new(CpuModel::load(checkpoint, dtype, kernels::Dispatch::best(), threads)?)
             }

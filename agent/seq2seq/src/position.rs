@@ -1,7 +1,23 @@
 //! Positions: T5's relative buckets (`_relative_position_bucket` of transformers 5.23,
 //! `modeling_t5.py`) with the bias tables made of them, and PEGASUS's sinusoids.
 
-use crate::config::Positions;
+use crate::config::{Config, Positions};
+use model::failure::{Failure, Kind, Retry};
+
+/// A failure if a prompt or a summary of so many tokens has more than a model has positions.
+pub(crate) fn check(config: &Config, longest: usize) -> Result<(), Failure> {
+    match config.positions.limit() {
+        Some(limit) if longest > limit => Err(Failure {
+            retry: Retry::Never,
+            kind: Kind::Input,
+            detail: format!(
+                "{longest} tokens: this {} has {limit} positions for a prompt and as many for a summary",
+                config.family
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {

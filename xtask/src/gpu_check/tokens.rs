@@ -17,9 +17,10 @@ struct Model {
 
 const TINY: Model = Model { name: "builtin:tiny", adapter: None, vocabulary: 256 };
 const ADAPTED: Model = Model { adapter: Some("builtin:tiny-minutes"), ..TINY };
-const LARGER: [Model; 2] = [
+const LARGER: [Model; 3] = [
     Model { name: "dummy:flan-t5-small", adapter: None, vocabulary: 32_100 },
     Model { name: "dummy:flan-t5-base", adapter: None, vocabulary: 32_100 },
+    Model { name: "dummy:bart-base", adapter: None, vocabulary: 50_265 },
 ];
 
 pub(super) fn check(agent: &Agent, extent: Extent, rows: &mut Vec<Row>) -> anyhow::Result<()> {

@@ -3,8 +3,9 @@
 //! Needs a driver: that of a GPU, or the software GPU of `tests/cuda_standin` on the loader's path.
 
 use gpu::{
-    Activation, Attention, Bias, Buffer, Cache, Destination, DeviceName, Driver, Fork, Form, Gate,
-    Gpu, Graph, Kernels, Keys, NextTokens, Norm, Product, Split, Storage, TileProduct, Weights,
+    Activation, Attention, Bias, Buffer, Cache, Destination, DeviceName, Driver, Embed, Fork, Form,
+    Gate, Gpu, Graph, Kernels, Keys, NextTokens, Norm, Positions, Product, Split, Storage,
+    TileProduct, Weights,
 };
 use std::sync::Arc;
 
@@ -43,6 +44,34 @@ fn normed(x: &[f32], gain: &[f32], epsilon: f64) -> Vec<f32> {
         scaled.map(|x| x as f32).collect()
     };
     x.chunks_exact(gain.len()).flat_map(norm).collect()
+}
+
+/// `(x - mean) / deviation * gain + bias`.
+fn layer_normed(x: &[f32], gain: &[f32], bias: &[f32], epsilon: f64) -> Vec<f32> {
+    let norm = |row: &[f32]| -> Vec<f32> {
+        let count = row.len() as f64;
+        let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+        let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count;
+        let scale = (variance + epsilon).sqrt().recip();
+        let affine = gain.iter().zip(bias).map(|(gain, bias)| (f64::from(*gain), f64::from(*bias)));
+        let all = row.iter().zip(affine);
+        all.map(|(x, (gain, bias))| ((f64::from(*x) - mean) * scale * gain + bias) as f32).collect()
+    };
+    x.chunks_exact(gain.len()).flat_map(norm).collect()
+}
+
+fn as_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Without norm, factor and bias.
+fn plain<'a>(
+    x: &'a Buffer<f32>,
+    rows: usize,
+    weights: &'a Weights,
+    to: Destination<'a>,
+) -> Product<'a> {
+    Product { x, rows, norm: None, factor: 1.0, kept: None, weights, bias: None, to }
 }
 
 fn assert_close(found: &[f32], expected: &[f64], bound: f64, what: &str) {
@@ -84,9 +113,7 @@ fn products_of_a_step_are_right_and_do_not_depend_on_the_batch() {
             let run = |rows: usize| {
                 let mut to = zeros(gpu, rows * outputs);
                 let to_there = Destination::Store(&mut to, Activation::Identity);
-                let (x, weights) = (&x_there, &weights);
-                let product = Product { x, rows, norm: None, factor: 1.0, weights, to: to_there };
-                kernels.product(product).unwrap();
+                kernels.product(plain(&x_there, rows, &weights, to_there)).unwrap();
                 to.read(0..rows * outputs).unwrap()
             };
             let all = run(9);
@@ -108,18 +135,17 @@ fn a_fused_norm_is_the_norm_and_activations_and_gates_follow() {
     let (x, w) = (values(3, rows * inputs), values(4, 2 * outputs * inputs));
     let gain = values(5, inputs);
     let (x_there, gain_there) = (upload(gpu, &x), upload(gpu, &gain));
-    let norm = Norm { gain: &gain_there, epsilon: 0.125 };
+    let norm = Norm { gain: &gain_there, bias: None, epsilon: 0.125 };
     let mut between = zeros(gpu, rows * inputs);
-    kernels.rms_norm(&x_there, rows, norm, &mut between).unwrap();
+    kernels.norm(&x_there, rows, norm, &mut between).unwrap();
     let between = between.read(0..rows * inputs).unwrap();
     let expected = normed(&x, &gain, 0.125);
-    let as_f64: Vec<f64> = expected.iter().map(|x| f64::from(*x)).collect();
-    assert_close(&between, &as_f64, 1e-6, "norm");
+    assert_close(&between, &as_f64(&expected), 1e-6, "norm");
 
     let weights = Weights::new(gpu, Storage::F32, inputs, &w).unwrap();
     let fused = |to: Destination<'_>, factor| {
-        let (x, norm, weights) = (&x_there, Some(norm), &weights);
-        kernels.product(Product { x, rows, norm, factor, weights, to }).unwrap();
+        let product = plain(&x_there, rows, &weights, to);
+        kernels.product(Product { norm: Some(norm), factor, ..product }).unwrap();
     };
     let sums: Vec<f64> = product(&expected, &w, inputs).iter().map(|sum| sum * 0.5).collect();
     type Function = fn(f64) -> f64;
@@ -162,6 +188,77 @@ fn a_fused_norm_is_the_norm_and_activations_and_gates_follow() {
     assert_close(&added.read(0..rows * 2 * outputs).unwrap(), &expected, 2e-5, "added");
 }
 
+/// The layers of BART: a norm with a bias, whose result is what the next sum adds to.
+#[test]
+#[ignore = "needs a CUDA driver"]
+fn a_layer_norm_is_kept_for_the_sum_and_every_product_has_its_bias() {
+    let kernels = kernels();
+    let gpu = kernels.gpu();
+    // Several groups of rows and of outputs.
+    let (inputs, outputs, rows) = (50, 20, 11);
+    let x: Vec<f32> = values(13, rows * inputs).iter().map(|x| x + 3.0).collect();
+    let (gain, norm_bias) = (values(14, inputs), values(15, inputs));
+    let (w, bias) = (values(16, outputs * inputs), values(17, outputs));
+    let x_there = upload(gpu, &x);
+    let (gain_there, norm_bias_there) = (upload(gpu, &gain), upload(gpu, &norm_bias));
+    let norm = Norm { gain: &gain_there, bias: Some(&norm_bias_there), epsilon: 1e-5 };
+    let expected = layer_normed(&x, &gain, &norm_bias, 1e-5);
+    let mut apart = zeros(gpu, rows * inputs);
+    kernels.norm(&x_there, rows, norm, &mut apart).unwrap();
+    let apart = apart.read(0..rows * inputs).unwrap();
+    assert_close(&apart, &as_f64(&expected), 5e-6, "norm");
+
+    let sums: Vec<f64> = product(&expected, &w, inputs)
+        .iter()
+        .zip(bias.iter().cycle())
+        .map(|(sum, bias)| sum + f64::from(*bias))
+        .collect();
+    let bias_there = upload(gpu, &bias);
+    for storage in STORAGES {
+        let weights = Weights::new(gpu, storage, inputs, &w).unwrap();
+        let (mut to, mut kept) = (zeros(gpu, rows * outputs), zeros(gpu, rows * inputs));
+        let fused =
+            plain(&x_there, rows, &weights, Destination::Store(&mut to, Activation::Identity));
+        let (norm, bias) = (Some(norm), Some(&bias_there));
+        kernels.product(Product { norm, kept: Some(&mut kept), bias, ..fused }).unwrap();
+        let found = to.read(0..rows * outputs).unwrap();
+        // Normed rows are larger than those of the bound.
+        let most = 3.0 * bound(storage);
+        assert_close(&found, &sums, most, &format!("{storage:?}"));
+        let found = kept.read(0..rows * inputs).unwrap();
+        assert_close(&found, &as_f64(&expected), 5e-6, &format!("kept {storage:?}"));
+
+        let halves = sums.chunks_exact(outputs).flat_map(|row| {
+            let (first, second) = row.split_at(outputs / 2);
+            first.iter().zip(second).map(|(first, second)| first.max(0.0) * second)
+        });
+        let halves: Vec<f64> = halves.collect();
+        let mut gated = zeros(gpu, rows * outputs / 2);
+        let to = Destination::Gate(&mut gated, Activation::Relu);
+        kernels.product(Product { bias, ..plain(&kept, rows, &weights, to) }).unwrap();
+        let found = gated.read(0..rows * outputs / 2).unwrap();
+        assert_close(&found, &halves, 12.0 * most, &format!("gated {storage:?}"));
+
+        let residual = values(18, rows * outputs);
+        let residual_there = upload(gpu, &residual);
+        let mut to = zeros(gpu, rows * outputs);
+        let to_there = Destination::Sum { to: &mut to, residual: &residual_there };
+        kernels.product(Product { bias, ..plain(&kept, rows, &weights, to_there) }).unwrap();
+        let with_residual: Vec<f64> =
+            sums.iter().zip(&residual).map(|(sum, other)| sum + f64::from(*other)).collect();
+        let found = to.read(0..rows * outputs).unwrap();
+        assert_close(&found, &with_residual, most, &format!("sum {storage:?}"));
+
+        for rounds in [false, storage == Storage::F16] {
+            let many = TileProduct { x: &kept, rows, weights: &weights, bias, rounds };
+            let mut to = upload(gpu, &residual);
+            kernels.tile_add(&many, &mut to).unwrap();
+            let found = to.read(0..rows * outputs).unwrap();
+            assert_close(&found, &with_residual, most, &format!("tile {storage:?} {rounds}"));
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs a CUDA driver"]
 fn gelu_is_that_of_the_error_function() {
@@ -200,7 +297,7 @@ fn products_of_many_rows_are_right_in_every_storage() {
         let weights = Weights::new(gpu, storage, inputs, &w).unwrap();
         let run = |rows: usize| {
             let mut to = zeros(gpu, rows * outputs);
-            let product = TileProduct { x: &x_there, rows, weights: &weights, rounds };
+            let product = TileProduct { x: &x_there, rows, weights: &weights, bias: None, rounds };
             kernels.tile_store(&product, &mut to).unwrap();
             kernels.tile_add(&product, &mut to).unwrap();
             to.read(0..rows * outputs).unwrap()
@@ -259,8 +356,7 @@ fn projections_fill_caches_and_queries_attend_to_them() {
                 first: &first,
                 position: &position,
             });
-            let (x, weights) = (&upload(gpu, &fed), &weights);
-            kernels.product(Product { x, rows: 2, norm: None, factor: 1.0, weights, to }).unwrap();
+            kernels.product(plain(&upload(gpu, &fed), 2, &weights, to)).unwrap();
         }
         let bias = values(10, heads * 6);
         let bias_there = upload(gpu, &bias);
@@ -380,8 +476,12 @@ fn embeddings_are_looked_up_and_graphs_repeat_what_was_recorded() {
         let embedding = Weights::new(gpu, storage, width, &table).unwrap();
         let mut tokens = Buffer::from_slice(gpu, &[6, 0]).unwrap();
         let mut to = zeros(gpu, 2 * width);
-        let mut graph =
-            Graph::record(gpu, || kernels.embed(&tokens, &embedding, 2, &mut to)).unwrap();
+        let mut graph = Graph::record(gpu, || {
+            let (tokens, embedding) = (&tokens, &embedding);
+            let embed = Embed { tokens, embedding, rows: 2, scale: 1.0, positions: None };
+            kernels.embed(&embed, &mut to)
+        })
+        .unwrap();
         assert_eq!(graph.nodes(), 1);
         assert_eq!(to.read(0..2 * width).unwrap(), vec![0.0; 2 * width], "recorded only");
         for ids in [[6, 0], [2, 5]] {
@@ -399,6 +499,38 @@ fn embeddings_are_looked_up_and_graphs_repeat_what_was_recorded() {
 
 #[test]
 #[ignore = "needs a CUDA driver"]
+fn embeddings_are_scaled_and_positions_added() {
+    let kernels = kernels();
+    let gpu = kernels.gpu();
+    let (vocabulary, width) = (7, 20);
+    let (embedding, table) = (values(19, vocabulary * width), values(20, 9 * width));
+    let weights = Weights::new(gpu, Storage::F32, width, &embedding).unwrap();
+    let mut to = zeros(gpu, 2 * width);
+    kernels
+        .embed(
+            &Embed {
+                tokens: &Buffer::from_slice(gpu, &[6, 2]).unwrap(),
+                embedding: &weights,
+                rows: 2,
+                scale: 5.5,
+                positions: Some(Positions {
+                    table: &upload(gpu, &table),
+                    position: &Buffer::from_slice(gpu, &[8, 0]).unwrap(),
+                }),
+            },
+            &mut to,
+        )
+        .unwrap();
+    let expected: Vec<f64> = [(6, 8), (2, 0)]
+        .into_iter()
+        .flat_map(|(id, at)| embedding[id * width..][..width].iter().zip(&table[at * width..]))
+        .map(|(token, position)| 5.5 * f64::from(*token) + f64::from(*position))
+        .collect();
+    assert_close(&to.read(0..2 * width).unwrap(), &expected, 1e-6, "with positions");
+}
+
+#[test]
+#[ignore = "needs a CUDA driver"]
 fn forked_places_are_copied_in_every_layer() {
     let kernels = kernels();
     let gpu = kernels.gpu();
@@ -410,7 +542,7 @@ fn forked_places_are_copied_in_every_layer() {
     let x = upload(gpu, &(0..12u8).map(f32::from).collect::<Vec<_>>());
     let places = Buffer::from_slice(gpu, &[2, 0, 1]).unwrap();
     for layer in 0..layers {
-        let product = TileProduct { x: &x, rows: 3, weights: &weights, rounds: false };
+        let product = TileProduct { x: &x, rows: 3, weights: &weights, bias: None, rounds: false };
         kernels.tile_cache(&product, &mut cache, layer, &places).unwrap();
     }
     let ints = |value: i32| Buffer::from_slice(gpu, &[value]).unwrap();

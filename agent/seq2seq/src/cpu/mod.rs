@@ -14,6 +14,7 @@ mod work;
 use super::checkpoint::Checkpoint;
 use super::config::{Biases, Config, Family, Stack};
 use super::layout::HEAD_BIAS;
+use super::position;
 use ::layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
 use checkpoint::{Error, lora::Adapter};
 use decoder::Decoder;
@@ -24,7 +25,7 @@ use input::Input;
 use kernels::{Dispatch, Kernels, Rows, Storage};
 use layers::{Loader, Workspace};
 use model::engine::Dtype;
-use model::failure::{Failure, Kind, Retry};
+use model::failure::Failure;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
@@ -205,21 +206,6 @@ impl CpuModel {
         Ok(())
     }
 
-    fn check_lengths(&self, prompts: &[usize], steps: usize) -> Result<(), Failure> {
-        let longest = prompts.iter().copied().max().unwrap_or(0).max(steps);
-        match self.config.positions.limit() {
-            Some(limit) if longest > limit => Err(Failure {
-                retry: Retry::Never,
-                kind: Kind::Input,
-                detail: format!(
-                    "{longest} tokens: this {} has {limit} positions for a prompt and as many for a summary",
-                    self.config.family
-                ),
-            }),
-            _ => Ok(()),
-        }
-    }
-
     /// Runs one token of each row through the decoder, up to the head.
     fn decode(&mut self, tokens: &[u32]) {
         self.decode_several(tokens, tokens.iter().map(|_| 1));
@@ -253,7 +239,8 @@ impl Compute for CpuModel {
 
     fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
-        self.check_lengths(&lengths, max_steps)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0).max(max_steps);
+        position::check(&self.config, longest)?;
         let mut first = self.decoder.rows();
         self.decoder.add(&lengths, max_steps);
         self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());

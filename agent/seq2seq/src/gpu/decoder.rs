@@ -1,14 +1,16 @@
 //! The decoder: one token per row in, each row's next token and logits out. Holds the key-value
 //! caches of the active rows.
 
-use super::layers::{Attention, FeedForward, Loader, Norm, RelativeBias, to_i32};
+use super::layers::{
+    Attention, FeedForward, Input, Linear, Loader, Norm, RelativeBias, Residual, to_i32,
+};
 use super::{Encoder, Error, Launches};
 use crate::config::Stack;
 use crate::layout::{Layer, Projection};
 use generation::compute::NextToken;
 use gpu::{
     Activation, Buffer, Cache, Destination, Fork, Form, Gpu, Graph, Kernels, Keys, NextTokens,
-    Product, Ranges, Split, Weights,
+    Product, Ranges, Split,
 };
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,15 +19,16 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Decoder {
     gpu: Arc<Gpu>,
-    embedding: Arc<Weights>,
+    input: Input,
     blocks: Vec<Block>,
+    residual: Residual,
     last_norm: Norm,
-    head: Arc<Weights>,
+    head: Linear,
     head_scale: f32,
     heads: usize,
     width: usize,
     /// For the largest number of steps so far.
-    bias: RelativeBias,
+    bias: Option<RelativeBias>,
     /// Self-attention cache, and cross-attention cache.
     own: Places,
     prompt: Places,
@@ -45,7 +48,7 @@ struct Block {
     attention: Attention,
     cross: Attention,
     /// To keys and values side by side.
-    memory: Weights,
+    memory: Linear,
     feed_forward: FeedForward,
 }
 
@@ -95,6 +98,8 @@ struct Buffers {
     prompt_count: Buffer<i32>,
     /// The residual stream, `[rows, d_model]`.
     x: Buffer<f32>,
+    /// The same after a norm, if layers add to that.
+    normed: Buffer<f32>,
     /// `[rows, inner]`.
     queries: Buffer<f32>,
     attended: Buffer<f32>,
@@ -107,8 +112,8 @@ struct Buffers {
 impl Decoder {
     pub(super) fn load(
         loader: &Loader<'_>,
-        embedding: Arc<Weights>,
-        head: Arc<Weights>,
+        input: Input,
+        head: Linear,
         launches: Launches,
     ) -> Result<Self, Error> {
         let config = loader.config();
@@ -132,8 +137,9 @@ impl Decoder {
         };
         let mut decoder = Self {
             gpu: Arc::clone(loader.gpu),
-            embedding,
+            input,
             blocks,
+            residual: Residual::of(config),
             last_norm: loader.last_norm(stack)?,
             head,
             head_scale: config.head_scale,
@@ -169,7 +175,11 @@ impl Decoder {
                 own_first: ints()?,
                 prompt_first: ints()?,
                 prompt_count: ints()?,
-                x: floats(self.embedding.inputs())?,
+                x: floats(self.head.inputs())?,
+                normed: floats(match self.residual {
+                    Residual::Sums => 0,
+                    Residual::Normed => self.head.inputs(),
+                })?,
                 queries: floats(inner)?,
                 attended: floats(inner)?,
                 activated: floats(self.blocks[0].feed_forward.out.inputs())?,
@@ -192,7 +202,10 @@ impl Decoder {
     /// Appends rows for prompts with these lengths.
     pub(super) fn add(&mut self, lengths: &[usize], max_steps: usize) -> Result<(), Error> {
         let longest = lengths.iter().copied().max().unwrap_or(1);
-        let mut is_moved = self.bias.cover(max_steps - 1, 0)?;
+        let mut is_moved = match &mut self.bias {
+            Some(bias) => bias.cover(max_steps - 1, 0)?,
+            None => false,
+        };
         for (most, keys) in self.most_keys.iter_mut().zip([max_steps, longest]) {
             if keys > *most {
                 *most = keys.next_multiple_of(64).min(gpu::MOST_KEYS);
@@ -279,29 +292,43 @@ impl Decoder {
             prompt_first,
             prompt_count,
             x,
+            normed,
             queries,
             attended,
             activated,
             logits,
         } = &mut self.buffers;
-        let (heads, width) = (self.heads, self.width);
-        kernels.embed(tokens, &self.embedding, rows, x)?;
+        let (heads, width, residual) = (self.heads, self.width, self.residual);
+        self.input.forward(kernels, tokens, position, rows, x)?;
+        // Norms the input of a layer.
+        let into = |x: &Buffer<f32>,
+                    normed: &mut Buffer<f32>,
+                    norm: &Norm,
+                    linear: &Linear,
+                    to: Destination<'_>| {
+            let kept = (residual == Residual::Normed).then_some(normed);
+            let product = linear.product(x, rows, to);
+            kernels.product(Product { norm: Some(norm.get()), kept, ..product })
+        };
+        // Adds the output of a layer.
+        let out =
+            |from: &Buffer<f32>, linear: &Linear, normed: &Buffer<f32>, x: &mut Buffer<f32>| {
+                let to = match residual {
+                    Residual::Sums => Destination::Add(x),
+                    Residual::Normed => Destination::Sum { to: x, residual: normed },
+                };
+                kernels.product(linear.product(from, rows, to))
+            };
         for (layer, block) in self.blocks.iter().enumerate() {
             let Block { attention, cross, feed_forward, .. } = block;
-            kernels.product(Product {
-                x,
-                rows,
-                norm: Some(attention.norm.get()),
-                factor: 1.0,
-                weights: &attention.into,
-                to: Destination::Split(Split {
-                    queries,
-                    cache: &mut self.own.cache,
-                    layer,
-                    first: own_first,
-                    position,
-                }),
-            })?;
+            let to = Destination::Split(Split {
+                queries,
+                cache: &mut self.own.cache,
+                layer,
+                first: own_first,
+                position,
+            });
+            into(x, normed, &attention.norm, &attention.into, to)?;
             let own = gpu::Attention {
                 queries,
                 keys: Keys::Cache(&self.own.cache, layer),
@@ -312,23 +339,13 @@ impl Decoder {
                 count: position,
                 more: 1,
                 most_keys: self.most_keys[0],
-                bias: Some(self.bias.at(position)),
+                bias: self.bias.as_ref().map(|bias| bias.at(position)),
             };
             kernels.attend(&own, attended)?;
-            let residual = |from: &Buffer<f32>, weights: &Weights, x: &mut Buffer<f32>| {
-                let to = Destination::Add(x);
-                kernels.product(Product { x: from, rows, norm: None, factor: 1.0, weights, to })
-            };
-            residual(attended, &attention.out, x)?;
+            out(attended, &attention.out, normed, x)?;
 
-            kernels.product(Product {
-                x,
-                rows,
-                norm: Some(cross.norm.get()),
-                factor: 1.0,
-                weights: &cross.into,
-                to: Destination::Store(queries, Activation::Identity),
-            })?;
+            let to = Destination::Store(queries, Activation::Identity);
+            into(x, normed, &cross.norm, &cross.into, to)?;
             let prompt = gpu::Attention {
                 queries,
                 keys: Keys::Cache(&self.prompt.cache, layer),
@@ -342,24 +359,20 @@ impl Decoder {
                 bias: None,
             };
             kernels.attend(&prompt, attended)?;
-            residual(attended, &cross.out, x)?;
+            out(attended, &cross.out, normed, x)?;
 
-            let FeedForward { norm: before, into, form, activation, out } = feed_forward;
-            let to = match form {
-                Form::Gated => Destination::Gate(activated, *activation),
-                Form::Plain => Destination::Store(activated, *activation),
+            let to = match feed_forward.form {
+                Form::Gated => Destination::Gate(activated, feed_forward.activation),
+                Form::Plain => Destination::Store(activated, feed_forward.activation),
             };
-            let norm = Some(before.get());
-            kernels.product(Product { x, rows, norm, factor: 1.0, weights: into, to })?;
-            residual(activated, out, x)?;
+            into(x, normed, &feed_forward.norm, &feed_forward.into, to)?;
+            out(activated, &feed_forward.out, normed, x)?;
         }
+        let to = Destination::Store(logits, Activation::Identity);
         kernels.product(Product {
-            x,
-            rows,
             norm: Some(self.last_norm.get()),
             factor: self.head_scale,
-            weights: &self.head,
-            to: Destination::Store(logits, Activation::Identity),
+            ..self.head.product(x, rows, to)
         })?;
         let next = NextTokens { tokens, best, position };
         kernels.choose(logits, rows, self.head.outputs(), next)?;
@@ -438,12 +451,11 @@ impl Decoder {
     pub(super) fn weight_bytes(&self) -> usize {
         let bytes = self.blocks.iter().map(|block| {
             let Block { attention, cross, memory, feed_forward } = block;
-            let attentions = [attention, cross].into_iter();
-            let attentions: usize =
-                attentions.map(|layer| layer.into.bytes() + layer.out.bytes()).sum();
-            attentions + memory.bytes() + feed_forward.bytes()
+            attention.bytes() + cross.bytes() + memory.bytes() + feed_forward.bytes()
         });
-        bytes.sum()
+        let blocks: usize = bytes.sum();
+        // The weights of the head may be those of the embedding.
+        blocks + self.input.table_bytes() + self.head.bias_bytes()
     }
 
     pub(super) fn nodes(&self, rows: usize) -> Option<usize> {
@@ -464,6 +476,7 @@ impl Buffers {
             prompt_first: ints()?,
             prompt_count: ints()?,
             x: floats()?,
+            normed: floats()?,
             queries: floats()?,
             attended: floats()?,
             activated: floats()?,

@@ -1,21 +1,24 @@
 //! The encoder: a group of prompts in, concatenated without padding, their encodings out.
 
 use super::Error;
-use super::layers::{Attention, FeedForward, Loader, Norm, RelativeBias, to_i32};
+use super::layers::{
+    Attention, FeedForward, Input, Linear, Loader, Norm, RelativeBias, Residual, to_i32,
+};
 use crate::config::Stack;
 use crate::layout::Layer;
-use gpu::{Buffer, Gate, Gpu, Kernels, Keys, Storage, TileProduct, Weights};
+use gpu::{Buffer, Gate, Gpu, Kernels, Keys, Storage, TileProduct};
 use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Encoder {
-    embedding: Arc<Weights>,
+    input: Input,
     blocks: Vec<(Attention, FeedForward)>,
+    residual: Residual,
     last_norm: Norm,
     heads: usize,
     width: usize,
-    bias: RelativeBias,
+    bias: Option<RelativeBias>,
     /// Whether inputs of most products are rounded to f16.
     rounds: bool,
     buffers: Buffers,
@@ -106,7 +109,7 @@ impl Buffers {
 }
 
 impl Encoder {
-    pub(super) fn load(loader: &Loader<'_>, embedding: Arc<Weights>) -> Result<Self, Error> {
+    pub(super) fn load(loader: &Loader<'_>, input: Input) -> Result<Self, Error> {
         let config = loader.config();
         let stack = Stack::Encoder;
         let block = |block| -> Result<_, Error> {
@@ -122,8 +125,9 @@ impl Encoder {
             d_ff: shape.d_ff,
         };
         Ok(Self {
-            embedding,
+            input,
             blocks,
+            residual: Residual::of(config),
             last_norm: loader.last_norm(stack)?,
             heads: shape.heads,
             width: shape.head_width,
@@ -143,10 +147,12 @@ impl Encoder {
         places: &[usize],
     ) -> Result<(), Error> {
         let longest = prompts.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
-        self.bias.cover(longest, longest)?;
+        if let Some(bias) = &mut self.bias {
+            bias.cover(longest, longest)?;
+        }
         self.buffers.fill(tokens, prompts, places)?;
         self.tokens = tokens.len();
-        let (rows, rounds) = (tokens.len(), self.rounds);
+        let (rows, rounds, residual) = (tokens.len(), self.rounds, self.residual);
         let Buffers {
             ids,
             first,
@@ -160,11 +166,17 @@ impl Encoder {
             activated,
             ..
         } = &mut self.buffers;
-        kernels.embed(ids, &self.embedding, rows, x)?;
+        self.input.forward(kernels, ids, position, rows, x)?;
+        // Adds the output of a layer.
+        let out = |product: &TileProduct<'_>, x: &mut Buffer<f32>, normed: &mut Buffer<f32>| {
+            if residual == Residual::Normed {
+                std::mem::swap(x, normed);
+            }
+            kernels.tile_add(product, x)
+        };
         for (attention, feed_forward) in &self.blocks {
-            kernels.rms_norm(x, rows, attention.norm.get(), normed)?;
-            let product = TileProduct { x: normed, rows, weights: &attention.into, rounds };
-            kernels.tile_store(&product, projected)?;
+            kernels.norm(x, rows, attention.norm.get(), normed)?;
+            kernels.tile_store(&attention.into.tile(normed, rows, rounds), projected)?;
             let attend = gpu::Attention {
                 queries: projected,
                 keys: Keys::Projected,
@@ -175,30 +187,26 @@ impl Encoder {
                 count,
                 more: 0,
                 most_keys: longest,
-                bias: Some(self.bias.at(position)),
+                bias: self.bias.as_ref().map(|bias| bias.at(position)),
             };
             kernels.attend(&attend, attended)?;
-            let product = TileProduct { x: attended, rows, weights: &attention.out, rounds };
-            kernels.tile_add(&product, x)?;
+            out(&attention.out.tile(attended, rows, rounds), x, normed)?;
 
-            kernels.rms_norm(x, rows, feed_forward.norm.get(), normed)?;
-            let FeedForward { into, form, activation, out, .. } = feed_forward;
-            let product = TileProduct { x: normed, rows, weights: into, rounds };
-            kernels.tile_store(&product, sums)?;
-            let (form, activation, width) = (*form, *activation, out.inputs());
+            kernels.norm(x, rows, feed_forward.norm.get(), normed)?;
+            kernels.tile_store(&feed_forward.into.tile(normed, rows, rounds), sums)?;
+            let FeedForward { form, activation, .. } = *feed_forward;
+            let width = feed_forward.out.inputs();
             kernels.gate(&Gate { x: sums, rows, width, form, activation }, activated)?;
             // These inputs have outliers beyond the range of f16.
-            let product = TileProduct { x: activated, rows, weights: out, rounds: false };
-            kernels.tile_add(&product, x)?;
+            out(&feed_forward.out.tile(activated, rows, false), x, normed)?;
         }
-        kernels.rms_norm(x, rows, self.last_norm.get(), normed)?;
+        kernels.norm(x, rows, self.last_norm.get(), normed)?;
         Ok(())
     }
 
-    /// The encodings of the last group, by weights.
-    pub(super) fn encoded<'a>(&'a self, weights: &'a Weights) -> TileProduct<'a> {
-        let (x, rows, rounds) = (&self.buffers.normed, self.tokens, self.rounds);
-        TileProduct { x, rows, weights, rounds }
+    /// The encodings of the last group, by a linear layer.
+    pub(super) fn encoded<'a>(&'a self, linear: &'a Linear) -> TileProduct<'a> {
+        linear.tile(&self.buffers.normed, self.tokens, self.rounds)
     }
 
     /// Of each token of the last group in the cache of prompts.
@@ -208,9 +216,8 @@ impl Encoder {
 
     pub(super) fn weight_bytes(&self) -> usize {
         let blocks = self.blocks.iter();
-        let bytes = blocks.map(|(attention, feed_forward)| {
-            attention.into.bytes() + attention.out.bytes() + feed_forward.bytes()
-        });
-        bytes.sum()
+        let bytes =
+            blocks.map(|(attention, feed_forward)| attention.bytes() + feed_forward.bytes());
+        bytes.sum::<usize>() + self.input.table_bytes()
     }
 }

@@ -1,4 +1,5 @@
-//! T5 on an NVIDIA GPU: prompts packed without padding, and a decoder step that is one graph.
+//! Encoder-decoder models on an NVIDIA GPU: prompts packed without padding, and a decoder step that
+//! is one graph.
 //!
 //! The crate `gpu` does the arithmetic; this module sequences it. A row's results do not depend on
 //! the other rows: every product sums in one order for any number of rows. Tokens and positions
@@ -10,14 +11,16 @@ mod layers;
 pub mod prediction;
 
 use super::checkpoint::Checkpoint;
-use super::config::{Config, Family, Stack};
+use super::config::{Biases, Config, Family, Stack};
+use super::layout::HEAD_BIAS;
+use super::position;
 use ::layers::group;
 use checkpoint::lora::Adapter;
 use decoder::Decoder;
 use encoder::Encoder;
 use generation::compute::{self, Compute, NextToken, ScoredStep};
 use gpu::{Gpu, HEAD_WIDTH, Kernels, MOST_KEYS, Storage, Weights};
-use layers::Loader;
+use layers::{Linear, Loader};
 use model::engine::{Dtype, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use std::sync::Arc;
@@ -46,8 +49,12 @@ impl Precision {
 /// Whether rows can join a running batch. Here each row has its own memory in the caches.
 pub const CONTINUOUS_BATCHING: bool = true;
 
-pub fn kernel(dtype: Dtype) -> String {
-    format!("fleetmark cuda, {dtype}")
+/// Describes the implementation, as on the CPU: T5's description has no family.
+pub fn kernel(family: Family, dtype: Dtype) -> String {
+    match family {
+        Family::T5 => format!("fleetmark cuda, {dtype}"),
+        Family::Bart | Family::Pegasus => format!("fleetmark cuda, {family}, {dtype}"),
+    }
 }
 
 impl From<Error> for compute::Error {
@@ -74,8 +81,6 @@ pub enum Error {
     Checkpoint(#[from] checkpoint::Error),
     #[error(transparent)]
     Gpu(#[from] gpu::Error),
-    #[error("models of the family {0} are supported on the CPU only: use device cpu")]
-    Family(Family),
     #[error("an unmerged adapter is supported on the CPU only: merge it, or use device cpu")]
     Unmerged,
     #[error("{what} of {found}: at most {most} is supported on a GPU; use device cpu")]
@@ -84,13 +89,10 @@ pub enum Error {
     Memory { needed: usize, free: usize },
 }
 
-/// An error unless this implementation has the layers of a model and does what is asked for.
+/// An error unless this implementation takes a model of this size and does what is asked for.
 pub fn check(config: &Config, spec: &EngineSpec) -> Result<(), Error> {
     if spec.unmerged().is_some() {
         return Err(Error::Unmerged);
-    }
-    if config.family != Family::T5 {
-        return Err(Error::Family(config.family));
     }
     let at_most = |what, found, most| {
         if found > most { Err(Error::Size { what, found, most }) } else { Ok(()) }
@@ -104,8 +106,9 @@ pub fn check(config: &Config, spec: &EngineSpec) -> Result<(), Error> {
 }
 
 #[derive(Debug)]
-pub struct GpuT5 {
+pub struct GpuModel {
     kernels: Kernels,
+    config: Config,
     dtype: Dtype,
     encoder: Encoder,
     decoder: Decoder,
@@ -114,7 +117,7 @@ pub struct GpuT5 {
     cache_bytes: usize,
 }
 
-impl GpuT5 {
+impl GpuModel {
     pub fn load(
         checkpoint: &Checkpoint,
         gpu: &Arc<Gpu>,
@@ -151,11 +154,16 @@ impl GpuT5 {
         matrices.sort_by_key(|weights| Arc::as_ptr(weights));
         matrices.dedup_by_key(|weights| Arc::as_ptr(weights));
         let shared_bytes: usize = matrices.iter().map(|weights| weights.bytes()).sum();
+        let has_bias = config.biases == Biases::All;
+        let head_bias = has_bias.then(|| loader.vector(HEAD_BIAS)).transpose()?;
+        let head = Linear::new(head, head_bias);
         let [of_encoder, of_decoder] = embeddings;
-        let encoder = Encoder::load(&loader, of_encoder)?;
-        let decoder = Decoder::load(&loader, of_decoder, head, launches)?;
+        let encoder = Encoder::load(&loader, loader.input(Stack::Encoder, of_encoder)?)?;
+        let input = loader.input(Stack::Decoder, of_decoder)?;
+        let decoder = Decoder::load(&loader, input, head, launches)?;
         Ok(Self {
             kernels: Kernels::load(gpu)?,
+            config: config.clone(),
             dtype,
             weight_bytes: shared_bytes + encoder.weight_bytes() + decoder.weight_bytes(),
             encoder,
@@ -190,12 +198,15 @@ impl GpuT5 {
 /// Bytes of all weights.
 fn needed_bytes(checkpoint: &Checkpoint, precision: Precision) -> usize {
     let parameters = usize::try_from(checkpoint.tensors.parameters()).unwrap_or(usize::MAX);
-    let Config { vocabulary, d_model, .. } = checkpoint.config;
+    let Config { vocabulary, d_model, positions, .. } = checkpoint.config;
     // int8 weights and an embedding in f16 are two copies of a tied head.
     let embedding = if precision.most == precision.embedding { 0 } else { vocabulary * d_model };
+    // Vectors of positions are f32.
+    let tables = 2 * positions.limit().unwrap_or(0) * d_model;
     parameters
         .saturating_mul(precision.most.bytes())
         .saturating_add(embedding * precision.embedding.bytes())
+        .saturating_add(tables * (size_of::<f32>() - precision.most.bytes()))
 }
 
 /// Errors at run time concern the device: another agent may succeed.
@@ -205,8 +216,9 @@ fn failure(error: &Error) -> Failure {
     Failure { retry: Retry::OtherAgent, kind, detail: error.to_string() }
 }
 
-fn check_lengths(prompts: &[&[u32]], steps: usize) -> Result<(), Failure> {
+fn check_lengths(config: &Config, prompts: &[&[u32]], steps: usize) -> Result<(), Failure> {
     let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0).max(steps);
+    position::check(config, longest)?;
     if longest <= MOST_KEYS {
         return Ok(());
     }
@@ -217,7 +229,7 @@ fn check_lengths(prompts: &[&[u32]], steps: usize) -> Result<(), Failure> {
     })
 }
 
-impl Compute for GpuT5 {
+impl Compute for GpuModel {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         self.decoder.clear();
         self.add(prompts, max_steps)
@@ -228,7 +240,7 @@ impl Compute for GpuT5 {
     }
 
     fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
-        check_lengths(prompts, max_steps)?;
+        check_lengths(&self.config, prompts, max_steps)?;
         self.join(prompts, max_steps).map_err(|error| failure(&error))
     }
 
@@ -283,7 +295,7 @@ impl Compute for GpuT5 {
     }
 
     fn kernel(&self) -> String {
-        kernel(self.dtype)
+        kernel(self.config.family, self.dtype)
     }
 
     fn weight_bytes(&self) -> u64 {

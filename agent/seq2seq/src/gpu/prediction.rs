@@ -5,7 +5,7 @@
 //! are predictions: no time of a GPU has been measured, and the three factors below are assumptions.
 
 use super::Precision;
-use crate::config::{Config, Gate};
+use crate::config::{Biases, Config, Gate, NormKind, Positions};
 use gpu::{Kernels, Storage, Weights};
 use model::engine::Dtype;
 
@@ -109,7 +109,7 @@ pub struct Step {
     /// Activations that lanes read from shared memory.
     pub staged_bytes: usize,
     matrices: Vec<Matrix>,
-    /// Embedded tokens, gains of norms and biases.
+    /// Embedded tokens, positions, norms and biases.
     other_bytes: usize,
 }
 
@@ -167,15 +167,27 @@ impl Step {
             matrices.push(Matrix { bytes: Weights::stored_bytes(most, outputs, inputs), groups });
         }
         let places = shape.blocks * rows * (prompt_tokens + own_tokens);
-        let norms = (3 * shape.blocks + 1) * width;
-        let biases = shape.blocks * shape.heads * own_tokens;
+        let vectors = if config.norms.kind == NormKind::Layer { 2 } else { 1 };
+        let norms = (3 * shape.blocks + 1) * vectors * width;
+        let linear = match config.biases {
+            Biases::None => 0,
+            Biases::All => {
+                let of_block: usize = of_block.iter().map(|(outputs, _)| outputs).sum();
+                shape.blocks * of_block + config.vocabulary
+            }
+        };
+        // Biases of scores, or a vector of each row.
+        let positions = match config.positions {
+            Positions::Relative { .. } => shape.blocks * shape.heads * own_tokens,
+            Positions::Learned { .. } | Positions::Sinusoidal { .. } => rows * width,
+        };
         Self {
             launches: LAUNCHES.0 * shape.blocks + LAUNCHES.1,
             cache_bytes: places * 2 * inner * if cache == Storage::F32 { 4 } else { 2 },
             staged_bytes,
             matrices,
             other_bytes: rows * Weights::stored_bytes(embedding, 1, width)
-                + size_of::<f32>() * (norms + biases),
+                + size_of::<f32>() * (norms + linear + positions),
         }
     }
 
@@ -241,6 +253,21 @@ mod tests {
         let int8 = step(Dtype::Int8, 1);
         let scales = 4 * (12 * (3 * 768 + 768 + 768 + 768 + 4096 + 768) + 32_128);
         assert_eq!(int8.weight_bytes(), 12 * of_block + 32_128 * 768 + scales + others);
+    }
+
+    #[test]
+    fn a_step_of_bart_base_has_biases_and_one_position_for_each_row() {
+        let text = r#"{"model_type": "bart", "d_model": 768, "decoder_layers": 6,
+            "decoder_attention_heads": 12, "encoder_attention_heads": 12, "decoder_ffn_dim": 3072}"#;
+        let config = Config::parse(text.as_bytes()).unwrap();
+        let batch = Batch { rows: 2, prompt_tokens: 512, own_tokens: 32 };
+        let found = Step::of(&config, Dtype::F16, batch);
+        let matrices = 6 * (6 * 768 * 768 + 2 * 768 * 3072) + 50_265 * 768;
+        let biases = 6 * (3 * 768 + 768 + 768 + 768 + 3072 + 768) + 50_265;
+        let norms = 2 * (3 * 6 + 1) * 768;
+        let rows = 2 * (2 * 768 + 4 * 768);
+        assert_eq!(found.weight_bytes(), 2 * matrices + 4 * (biases + norms) + rows);
+        assert_eq!((found.launches, found.cache_bytes), (51, 2 * 6 * 544 * 2 * 768 * 2));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::Options;
 use crate::model_source::Sources;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use engine::files::ModelSource;
 use ops::terminal;
-use seq2seq::config::{Config, Family};
+use seq2seq::config::Config;
 use seq2seq::device::Device;
 use seq2seq::gpu::prediction::{Batch, CARDS, Card, Step};
 use serde_json::json;
@@ -15,10 +15,7 @@ pub(super) fn run(options: &Options, card: &str) -> anyhow::Result<()> {
     let spec = options.model.spec();
     let model = Sources.model(&spec)?;
     let file = model.config.name().to_owned();
-    let config = Config::parse(model.config.text()?.as_bytes()).with_context(|| file.clone())?;
-    if config.family != Family::T5 {
-        bail!("{file}: models of the family {} are supported on the CPU only", config.family);
-    }
+    let config = Config::parse(model.config.text()?.as_bytes()).with_context(|| file)?;
     seq2seq::gpu::check(&config, &spec)?;
     for card in cards {
         for batch_size in &options.batch_size {

@@ -19,10 +19,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const MODELS: [&str; 2] = ["bart", "pegasus"];
+pub(super) const MODELS: [&str; 2] = ["bart", "pegasus"];
 const ONE_BATCH: Batches = Batches { size: 16, left: 0 };
 
-fn committed(model: &str) -> Fixture<Seq2Seq> {
+pub(super) fn committed(model: &str) -> Fixture<Seq2Seq> {
     Fixture::committed("families", model)
 }
 
@@ -68,7 +68,7 @@ mod lm {
 }
 
 /// The file names the decoder's input.
-fn distance(fixture: &Fixture<Seq2Seq>, compute: &mut dyn Compute) -> Distance {
+pub(super) fn distance(fixture: &Fixture<Seq2Seq>, compute: &mut dyn Compute) -> Distance {
     fixture.distance(compute, "decoder_ids", |_, decoder_ids| decoder_ids.to_vec())
 }
 

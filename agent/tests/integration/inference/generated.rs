@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const ADAPTERS: [&str; 2] = ["qv-r8", "all-linear"];
+pub(super) const ADAPTERS: [&str; 2] = ["qv-r8", "all-linear"];
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Case {
@@ -125,7 +125,7 @@ impl<L: Loader> Fixture<L> {
         Distance::of(compute, &forced)
     }
 
-    fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {
+    pub(super) fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {
         let path = self.folder.join("adapters").join(adapter);
         model_source::find_adapter(path.to_str().unwrap()).unwrap()
     }

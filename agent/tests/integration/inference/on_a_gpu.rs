@@ -12,15 +12,15 @@ use seq2seq::checkpoint::Checkpoint;
 use seq2seq::config::Config;
 use seq2seq::cpu::CpuModel;
 use seq2seq::device::Device;
-use seq2seq::gpu::{GpuT5, Launches};
+use seq2seq::gpu::{GpuModel, Launches};
 
-fn load(model: &str, dtype: Dtype, launches: Launches) -> GpuT5 {
+fn load(model: &str, dtype: Dtype, launches: Launches) -> GpuModel {
     load_checkpoint(&checkpoint(&folder(model)), dtype, launches)
 }
 
-fn load_checkpoint(checkpoint: &Checkpoint, dtype: Dtype, launches: Launches) -> GpuT5 {
+fn load_checkpoint(checkpoint: &Checkpoint, dtype: Dtype, launches: Launches) -> GpuModel {
     let device = Device::open("cuda:0").unwrap();
-    GpuT5::load(checkpoint, device.gpu().expect("a GPU"), dtype, launches).unwrap()
+    GpuModel::load(checkpoint, device.gpu().expect("a GPU"), dtype, launches).unwrap()
 }
 
 /// The checkpoint with an adapter of the model's folder merged into it.
@@ -38,7 +38,7 @@ const MOST: usize = 20;
 const FEW: usize = 8;
 
 /// The ids that follow the prompts of these cases.
-fn decode(model: &mut GpuT5, cases: &[Case], batches: Batches) -> Vec<Vec<u32>> {
+fn decode(model: &mut GpuModel, cases: &[Case], batches: Batches) -> Vec<Vec<u32>> {
     let stop_rule = StopRule::EosOr(MOST);
     let requests: Vec<_> =
         cases.iter().map(|case| row_request(&case.input_ids, stop_rule)).collect();
@@ -219,7 +219,7 @@ fn tokens_of_the_tiny_model_are_the_cpus_except_where_two_logits_are_close() {
             (Launches::Eager, all, 6),
             (Launches::Graph, Batches { size: 3, left: 1 }, 6),
         ] {
-            let mut on_gpu = GpuT5::load(&checkpoint, gpu, dtype, launches).unwrap();
+            let mut on_gpu = GpuModel::load(&checkpoint, gpu, dtype, launches).unwrap();
             let found: Vec<Vec<u32>> = run(&mut on_gpu, &requests[..rows], &[1], batches)
                 .into_iter()
                 .map(|row| row.ids)
