@@ -3,17 +3,21 @@
 use scenarios::serving::Serving;
 use scenarios::{Finished, JoinCommand, Row, Running, Workspace, scripted};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Four agents: each puts its part of the load on the same server.
+/// Requests per second of all agents together: 50 of each of four.
+const RATE: f64 = 200.0;
+const DIALOGUES: usize = 600;
+
+/// The target's agents share the load on one server.
 fn matrix(url: &str, agents: u32, factors: &str) -> String {
     format!(
         r#"
 name = "together"
 seed = 3
 [dataset]
-source = "builtin:dialogues"
-samples = 80
+source = "dialogues.jsonl"
+samples = {DIALOGUES}
 [[model]]
 name = "served"
 id = "{url}"
@@ -38,6 +42,8 @@ struct Measured {
 }
 
 fn measure(workspace: &Workspace, agents: u32, matrix: &str) -> Measured {
+    let row = |at: usize| format!("{{\"id\": \"{at}\", \"dialogue\": \"Ann: Hi, number {at}\"}}\n");
+    workspace.write("dialogues.jsonl", (0..DIALOGUES).map(row).collect::<String>());
     workspace.write("matrix.toml", matrix);
     let mut running = workspace.start(&scripted::RUN);
     let JoinCommand { controller, token_file } = running.join_command();
@@ -63,57 +69,97 @@ fn counts(rows: &[Row]) -> BTreeMap<(i32, String), u64> {
     counts
 }
 
-#[test]
-fn four_agents_at_one_server_give_one_cell() {
-    let workspace = Workspace::default();
-    // Everything is answered at once, so that no rate is too high.
+/// A server whose answers take no time, and which rejects nothing however late it is.
+fn fast_server(workspace: &Workspace) -> Serving {
     let script = workspace.write("script.json", r#"{"prompt_ms": 0, "token_ms": 0}"#);
     let model = format!("scripted:{}", script.display());
-    let serving = Serving::start(&workspace, &model, &["--batch-size", "8"]);
-    let factors = r#"
+    Serving::start(workspace, &model, &["--batch-size", "8", "--queue", "2000"])
+}
+
+/// The scheduled starts of a run's requests, in order, on the clock of each agent.
+fn starts(rows: &[Row], run: i32) -> Vec<Vec<i64>> {
+    let mut by_host: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.cell.contains("server") && row.run == run) {
+        by_host.entry(&row.host).or_default().push(row.start_ns);
+    }
+    by_host.values_mut().for_each(|times| times.sort_unstable());
+    by_host.into_values().collect()
+}
+
+/// The times of one agent on the clock of `whole`, which has one place where all of them fit.
+fn placed(times: &[i64], whole: &BTreeSet<i64>) -> Vec<i64> {
+    let from = |at: i64| times.iter().map(move |time| time - times[0] + at);
+    let fits = |at: &i64| from(*at).all(|time| whole.contains(&time));
+    let places: Vec<i64> = whole.iter().copied().filter(fits).collect();
+    let [place] = places[..] else { panic!("{} places", places.len()) };
+    from(place).collect()
+}
+
+#[test]
+fn four_agents_at_one_server_give_one_cell_with_the_arrivals_of_one_agent() {
+    let workspace = Workspace::default();
+    let serving = fast_server(&workspace);
+    let factors = |scenarios: &str, runs: u32| {
+        format!(
+            "
 [factors]
-scenarios = ["offline", "server"]
+scenarios = [{scenarios}]
 batch_sizes = [8]
 [protocol]
-runs = 2
+runs = {runs}
 warmup = 1
-server = { request_rates = [40], max_in_flight = 80 }
-"#;
-    let Measured { results, rows, out } =
-        measure(&workspace, 4, &matrix(&serving.url(), 4, factors));
+server = {{ request_rates = [{RATE}], max_in_flight = 2000 }}
+"
+        )
+    };
+    let four = matrix(&serving.url(), 4, &factors(r#""offline", "server""#, 2));
+    let Measured { results, rows, out } = measure(&workspace, 4, &four);
     let entries = results["results"].as_array().expect("entries");
     assert_eq!(entries.len(), 2);
+    let all = 2 * DIALOGUES;
     for entry in entries {
         let cells = entry["cells"].as_array().expect("cells");
         let [cell] = cells.as_slice() else { panic!("one cell: {cells:?}") };
-        assert_eq!((&cell["load_agents"], &cell["counted_samples"]), (&json!(4), &json!(160)));
+        assert_eq!((&cell["load_agents"], &cell["counted_samples"]), (&json!(4), &json!(all)));
         let estimates = &cell["estimates"];
         // What is behind the endpoint is one host, with one price.
         assert_eq!((&estimates["hosts"], &cell["cost"]["usd_per_hour"]), (&json!(1), &json!(0.36)));
         // Percentiles are those of all samples.
         let name = cell["cell"].as_str().expect("a name");
         let its: Vec<&Row> = rows.iter().filter(|row| row.cell == name).collect();
-        assert_eq!(its.len(), 160, "{name}");
+        assert_eq!(its.len(), all, "{name}");
         let mut latencies: Vec<f64> = its.iter().map(|row| row.latency_ns as f64 / 1e6).collect();
         latencies.sort_by(f64::total_cmp);
         let p50 = estimates["latency_ms"]["p50"]["value"].as_f64().expect("a median");
-        assert!(latencies[78] <= p50 && p50 <= latencies[81], "{p50}");
+        let (low, high) = (latencies[DIALOGUES - 2], latencies[DIALOGUES + 1]);
+        assert!(low <= p50 && p50 <= high, "{p50}");
         for run in estimates["runs"].as_array().expect("runs") {
-            assert_eq!((&run["hosts"], &run["counted_samples"]), (&json!(4), &json!(80)));
+            assert_eq!((&run["hosts"], &run["counted_samples"]), (&json!(4), &json!(DIALOGUES)));
         }
     }
-    // Each agent sent its quarter of each run.
-    assert!(counts(&rows).values().all(|count| *count == 40), "{:?}", counts(&rows));
+    // Each agent sent its quarter of each run of both cells.
+    let quarters = 2 * DIALOGUES as u64 / 4;
+    assert!(counts(&rows).values().all(|count| *count == quarters), "{:?}", counts(&rows));
     assert_eq!(counts(&rows).len(), 8);
     assert!(out.contains("4 agents generated the load together"), "{out}");
 
-    // 80 requests at 40 a second take about two seconds, whatever number of agents sends them.
-    let server = entries.iter().find(|entry| entry["scenario"] == "server").expect("it is there");
-    assert_eq!(server["load"]["request_rate"], json!(40.0));
-    for run in server["cells"][0]["estimates"]["runs"].as_array().expect("runs") {
-        let seconds = run["host_seconds"].as_f64().expect("it is measured");
-        assert!(seconds > 1.0, "four times the rate: {seconds} s");
-    }
+    // The same load from one agent.
+    let one = matrix(&serving.url(), 1, &factors(r#""server""#, 1));
+    let alone = measure(&workspace, 1, &one).rows;
+    let [whole] = &starts(&alone, 1)[..] else { panic!("one agent") };
+    let whole: BTreeSet<i64> = whole.iter().copied().collect();
+    let parts = starts(&rows, 1);
+    assert_eq!((whole.len(), parts.len()), (DIALOGUES, 4));
+    let mut superposed: Vec<i64> = parts.iter().flat_map(|part| placed(part, &whole)).collect();
+    superposed.sort_unstable();
+    assert_eq!(superposed, Vec::from_iter(whole), "every arrival is one agent's");
+    let gaps: Vec<f64> = superposed.windows(2).map(|two| (two[1] - two[0]) as f64 / 1e9).collect();
+    let n = gaps.len() as f64;
+    let mean = gaps.iter().sum::<f64>() / n;
+    let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    // 95% intervals of exponential gaps: the standard error of the mean is 1 / sqrt(n), of the variance sqrt(8 / n).
+    assert!((mean * RATE - 1.0).abs() < 1.96 / n.sqrt(), "{mean}");
+    assert!((variance * RATE * RATE - 1.0).abs() < 1.96 * (8.0 / n).sqrt(), "{variance}");
     serving.signal("TERM");
     let _ = serving.finish().expect(0);
 }
