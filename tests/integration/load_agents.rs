@@ -1,9 +1,12 @@
 //! Several agents load one endpoint, and one cell comes out.
 
+use scenarios::bad_endpoint::{BadEndpoint, Reply};
 use scenarios::serving::Serving;
 use scenarios::{Finished, JoinCommand, Row, Running, Workspace, scripted};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Requests per second of all agents together: 50 of each of four.
 const RATE: f64 = 200.0;
@@ -187,6 +190,50 @@ stress = { duration = "2s", window = "1s", concurrency = 4 }
     let counted = cell["counted_samples"].as_u64().expect("it is counted");
     assert!((4..=4 * 3000 / 9).contains(&counted), "{counted}");
     assert!(out.contains("2 agents generated the load together"), "{out}");
+}
+
+/// Two agents search together: half of the users are each agent's, and no more requests are in flight than there are
+/// users.
+#[test]
+fn agents_share_the_users_of_a_search_over_the_requests_in_flight() {
+    let workspace = Workspace::default();
+    let in_flight = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+    let seen = Arc::clone(&in_flight);
+    let server = BadEndpoint::start(move |_| {
+        let [now, most] = &*seen;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        now.fetch_sub(1, Ordering::SeqCst);
+        Reply::new("200 OK", r#"[{"generated_text": "so", "input_tokens": 1, "output_tokens": 1}]"#)
+    });
+    let factors = r#"
+[factors]
+scenarios = ["server"]
+[protocol]
+warmup = 1
+server = { search = { vary = "concurrency", lowest = 2, highest = 8, max_runs = 1 } }
+[slo]
+request_latency_ms = 60000
+"#;
+    let Measured { results, rows, out } = measure(&workspace, 2, &matrix(&server.url, 2, factors));
+    let search = &results["capacities"][0]["search"];
+    let steps = search["steps"].as_array().expect("steps");
+    let loads: Vec<f64> = steps.iter().filter_map(|step| step["load"].as_f64()).collect();
+    assert_eq!(loads[..3], [2.0, 4.0, 8.0], "{steps:?}");
+    assert!(steps.iter().all(|step| step["good"] == json!(DIALOGUES)), "{steps:?}");
+    assert!(in_flight[1].load(Ordering::SeqCst) <= 8, "{in_flight:?}");
+    for cell in results["results"].as_array().expect("entries").iter().map(|one| &one["cells"][0]) {
+        assert_eq!(
+            (&cell["load_agents"], &cell["counted_samples"]),
+            (&json!(2), &json!(DIALOGUES))
+        );
+    }
+    let half = DIALOGUES as u64 / 2;
+    let by_cell = |row: &Row| (row.cell.clone(), row.host.clone());
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    rows.iter().for_each(|row| *counts.entry(by_cell(row)).or_default() += 1);
+    assert!(counts.values().all(|count| *count == half), "{counts:?}");
+    assert_eq!(counts.len(), 2 * loads.len());
+    assert!(out.contains("8 in flight · batch 1: 2 agents generated the load together"), "{out}");
 }
 
 #[test]

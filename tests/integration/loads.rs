@@ -1,7 +1,7 @@
 //! Loads: requests that arrive over time, once each or repeatedly, on scripted engines.
 
 use scenarios::{Workspace, scripted, signal};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn workspace(script: &str, factors: &str, protocol: &str, more: &str) -> Workspace {
     let rest = format!("[factors]\n{factors}\n[protocol]\nwarmup = 1\n{protocol}\n{more}\n");
@@ -103,6 +103,50 @@ fn a_search_measures_only_the_rates_that_it_needs_until_the_capacity_is_known() 
         finished.out
     );
     assert!(finished.err.contains("within the limits"), "each step is shown: {}", finished.err);
+}
+
+/// Four are decoded together, so four users never wait and the fifth takes 20 ms for one request of four.
+#[test]
+fn a_search_over_the_requests_in_flight_finds_the_last_number_that_keeps_the_objective() {
+    let factors = "batch_sizes = [4]\nscenarios = [\"server\"]";
+    let search = "server = { search = { vary = \"concurrency\", lowest = 1, highest = 32 } }";
+    let tight = "[slo]\nrequest_latency_ms = 15\npercentile = 90";
+    let workspace = workspace(STEADY, factors, search, tight);
+    let planned = workspace.run(&["plan", "matrix.toml"]).expect(0).out;
+    assert!(planned.contains("number of requests in flight that keeps"), "{planned}");
+    let finished = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let results = workspace.results("results.json");
+    let (low, high, requests) = searched(&results);
+    assert_eq!(format!("{low} to {high}"), "4 to 5", "{}", finished.err);
+    let of = &results["capacities"][0];
+    assert_eq!((&of["search"]["vary"], &of["request_rates"]), (&"concurrency".into(), &json!([])));
+    assert_eq!(of["search"]["resolution"]["resolution"], "resolved");
+    assert_eq!(of["capacity"], json!({"capacity": "met_in_flight", "concurrency": 4}));
+    assert_eq!(of["search"]["usd_per_1000_requests_low"], Value::Null);
+    let mut measured = 0;
+    for entry in entries(&results) {
+        let users = entry["load"]["concurrency"].as_f64().expect("a closed loop");
+        assert_eq!(entry["load"]["request_rate"], Value::Null);
+        let cell = &entry["cells"][0];
+        let counted = cell["counted_samples"].as_u64().expect("a count");
+        measured += counted + cell["failed_samples"].as_u64().expect("a count");
+        let kept = if users <= low { "kept" } else { "missed" };
+        assert_eq!(cell["goodput"]["kept"], kept, "{users} in flight");
+        assert_eq!(cell["missing_samples"], 0, "{users} in flight");
+        if users.to_bits() == low.to_bits() {
+            // Four in 10 ms.
+            let rate = cell["estimates"]["throughput"]["per_host"]["value"].as_f64().expect("one");
+            assert!((rate - 400.0).abs() < 20.0, "{rate}");
+        }
+    }
+    assert_eq!(measured, requests.iter().sum::<u64>());
+    let found = "up to a capacity of 4 requests in flight (95% CI)";
+    assert!(finished.out.contains(found), "{}", finished.out);
+    assert!(
+        finished.err.contains("4 requests in flight, run 1: 100.0% of 200"),
+        "{}",
+        finished.err
+    );
 }
 
 #[test]

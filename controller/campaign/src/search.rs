@@ -1,11 +1,11 @@
-//! Searches for the highest rate that keeps the objective: when a run of a candidate is over, decides which run is next.
+//! Searches for the highest load that keeps the objective: when a run of a candidate is over, decides which run is next.
 //!
 //! The decision follows from stored samples alone, so a resumed campaign decides as it would have.
 
 use super::scheduler;
 use super::{CampaignState, Effects, Now, RunCheck, event::CampaignEvent};
-use matrix::Matrix;
 use matrix::plan::Plan;
+use matrix::{Matrix, Varied};
 use records::{CountedBatch, SampleRow, Write};
 use stats::Observation;
 use stats::search::{Next, Resolution, RunShares, Search, Standing, Step, is_over_saturated};
@@ -22,11 +22,11 @@ pub struct SearchRule {
 /// The search among the candidates of one model, target, dtype and batch size.
 #[derive(Debug)]
 pub(super) struct CandidateSearch {
-    /// Indices of cells in the plan, by rate.
+    /// Indices of cells in the plan, by load.
     cells: Vec<usize>,
-    /// Requests per second of each.
-    rates: Vec<f64>,
-    /// By index of the rate and number of the run.
+    /// Requests per second of each, or in flight.
+    loads: Vec<f64>,
+    /// By index of the load and number of the run.
     runs: BTreeMap<(usize, u32), RunShares>,
     /// Runs whose shares were asked for.
     awaited: BTreeSet<(usize, u32)>,
@@ -40,9 +40,9 @@ pub(super) type BadRequests = BTreeMap<usize, u64>;
 
 impl CandidateSearch {
     pub(super) fn all(plan: &Plan, matrix: &Matrix) -> Vec<Self> {
-        let rate = |cell: &usize| plan.cells[*cell].load.and_then(|load| load.request_rate);
+        let load = |cell: &usize| plan.cells[*cell].load.map(|load| load.offered());
         let search = |cells: Vec<usize>| Self {
-            rates: cells.iter().filter_map(rate).collect(),
+            loads: cells.iter().filter_map(load).collect(),
             cells,
             runs: BTreeMap::new(),
             awaited: BTreeSet::new(),
@@ -55,16 +55,16 @@ impl CandidateSearch {
     /// What an earlier controller left, or the first run.
     pub(super) fn first_checks(&mut self, stored: &[CountedBatch]) -> Vec<RunCheck> {
         let measured =
-            stored.iter().filter_map(|batch| Some((self.rate_of(batch.cell)?, batch.run)));
+            stored.iter().filter_map(|batch| Some((self.load_of(batch.cell)?, batch.run)));
         self.awaited = measured.collect();
         if self.awaited.is_empty() {
             self.awaited.insert((0, 1));
         }
-        let check = |&(rate, round): &(usize, u32)| RunCheck { cell: self.cells[rate], round };
+        let check = |&(load, round): &(usize, u32)| RunCheck { cell: self.cells[load], round };
         self.awaited.iter().map(check).collect()
     }
 
-    fn rate_of(&self, cell: usize) -> Option<usize> {
+    fn load_of(&self, cell: usize) -> Option<usize> {
         self.cells.iter().position(|candidate| *candidate == cell)
     }
 }
@@ -73,9 +73,9 @@ impl CampaignState {
     /// The shares of a candidate's run are needed: all of it is over.
     pub(super) fn due_run_check(&mut self, run: usize) -> Option<RunCheck> {
         let matrix::plan::Run { cell, number: round, .. } = self.campaign.plan.runs[run];
-        let search = self.searches.iter_mut().find(|search| search.rate_of(cell).is_some())?;
-        let rate = search.rate_of(cell)?;
-        search.awaited.insert((rate, round));
+        let search = self.searches.iter_mut().find(|search| search.load_of(cell).is_some())?;
+        let load = search.load_of(cell)?;
+        search.awaited.insert((load, round));
         Some(RunCheck { cell, round })
     }
 
@@ -88,30 +88,31 @@ impl CampaignState {
         out: &mut Effects,
     ) {
         let Some(rule) = self.options.search.clone() else { return };
-        let of_cell = |search: &CandidateSearch| search.rate_of(cell).is_some();
+        let of_cell = |search: &CandidateSearch| search.load_of(cell).is_some();
         let Some(index) = self.searches.iter().position(of_cell) else { return };
         let search = &mut self.searches[index];
-        let Some(rate) = search.rate_of(cell) else { return };
-        search.awaited.remove(&(rate, round));
-        search.runs.insert((rate, round), shares);
+        let Some(load) = search.load_of(cell) else { return };
+        search.awaited.remove(&(load, round));
+        search.runs.insert((load, round), shares);
         if search.is_over || !search.awaited.is_empty() {
             return;
         }
-        let progress = rule.search.over(search.rates.clone()).follow(&search.runs);
+        let progress = rule.search.over(search.loads.clone()).follow(&search.runs);
         let name = self.campaign.plan.cells[search.cells[0]].id.clone();
+        let unit = unit(&self.campaign.matrix);
         if progress.steps.len() > search.announced {
             search.announced = progress.steps.len();
-            out.message(format!("search from {name}: {}", announced(progress.steps.last())));
+            out.message(format!("search from {name}: {}", announced(progress.steps.last(), unit)));
         }
         let candidates = search.cells.clone();
-        if let Next::Measure { rate, run } = progress.next {
+        if let Next::Measure { load, run } = progress.next {
             let runs = &self.campaign.plan.runs;
             let is_next =
-                |one: &matrix::plan::Run| (one.cell, one.number) == (candidates[rate], run);
+                |one: &matrix::plan::Run| (one.cell, one.number) == (candidates[load], run);
             let Some(next) = runs.iter().position(is_next) else { return };
             if self.scheduler.is_held_back(next) {
                 let steps = self.scheduler.batches_left(next);
-                let (cell, round) = (candidates[rate], run);
+                let (cell, round) = (candidates[load], run);
                 out.events.push(CampaignEvent::RunAdmitted { cell, round, steps });
                 return self.decide(scheduler::Event::Admit { run: next }, now, out);
             }
@@ -128,7 +129,8 @@ impl CampaignState {
         search.is_over = true;
         let candidates = search.cells.clone();
         let first = &self.campaign.plan.cells[candidates[0]].id;
-        let detail = format!("search from {first}: {}", ended(standing));
+        let detail =
+            format!("search from {first}: {}", ended(standing, unit(&self.campaign.matrix)));
         out.message(format!("note: {detail}"));
         out.rows.push(Write::Event { at: now.at, kind: "search", detail });
         let runs = self.campaign.plan.runs.iter().enumerate();
@@ -184,32 +186,41 @@ impl CampaignState {
     }
 }
 
-fn announced(step: Option<&Step>) -> String {
+/// Of a load.
+fn unit(matrix: &Matrix) -> &'static str {
+    match matrix.search().map(|search| search.vary).unwrap_or_default() {
+        Varied::RequestRate => "requests/s",
+        Varied::Concurrency => "requests in flight",
+    }
+}
+
+fn announced(step: Option<&Step>, unit: &str) -> String {
     let Some(step) = step else { return String::new() };
-    let &Step { request_rate, run, requests, good, low, high, .. } = step;
+    let &Step { load, run, requests, good, low, high, .. } = step;
     let share = 100.0 * good as f64 / requests.max(1) as f64;
     format!(
-        "{request_rate} requests/s, run {run}: {share:.1}% of {requests} requests within the limits; {}",
-        interval(low, high)
+        "{load} {unit}, run {run}: {share:.1}% of {requests} requests within the limits; {}",
+        interval(low, high, unit)
     )
 }
 
-fn ended(standing: &Standing) -> String {
-    let known = interval(standing.low, standing.high);
+fn ended(standing: &Standing, unit: &str) -> String {
+    let known = interval(standing.low, standing.high, unit);
     match standing.resolution {
         Resolution::Resolved => format!("{known}, resolved"),
         Resolution::NotResolved { minutes: Some(minutes) } => {
+            let minutes = minutes.max(1.0);
             format!("{known}, not resolved: about {minutes:.0} more minutes of load")
         }
         Resolution::NotResolved { minutes: None } => format!("{known}, not resolved"),
     }
 }
 
-fn interval(low: Option<f64>, high: Option<f64>) -> String {
+fn interval(low: Option<f64>, high: Option<f64>, unit: &str) -> String {
     match (low, high) {
-        (Some(low), Some(high)) => format!("the capacity is {low} to {high} requests/s"),
-        (Some(low), None) => format!("the capacity is at least {low} requests/s"),
-        (None, Some(high)) => format!("the capacity is below {high} requests/s"),
+        (Some(low), Some(high)) => format!("the capacity is {low} to {high} {unit}"),
+        (Some(low), None) => format!("the capacity is at least {low} {unit}"),
+        (None, Some(high)) => format!("the capacity is below {high} {unit}"),
         (None, None) => "the capacity is unknown".to_owned(),
     }
 }

@@ -61,7 +61,7 @@ pub struct CampaignOptions {
     pub limits: Limits,
     /// Adaptive precision, if the matrix asks for it.
     pub precision: Option<Precision>,
-    /// The search among the rates of `server`, if the matrix asks for it.
+    /// The search among the loads of `server`, if the matrix asks for it.
     pub search: Option<SearchRule>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::endpoint_api::{Api, Form, Preset};
 use super::reader::Section;
-use super::{Loads, Matrix, Model, Target};
+use super::{Loads, Matrix, Model, Target, Varied};
 use model::endpoint::{Endpoint, EventStream, Place, placeholder};
 use model::generation::{Generation, Settings, Stop};
 use model::ids::TargetName;
@@ -447,6 +447,12 @@ pub(super) fn check_combinations(
         let closed_loop = loads.stress.as_ref().filter(|stress| stress.request_rate.is_none());
         if let Some(stress) = closed_loop.filter(|stress| stress.concurrency < agents) {
             problems.push(format!("{endpoint} is an endpoint, whose requests in flight the {agents} agents of {target_name} share: protocol.stress.concurrency must be at least {agents}, found {}", stress.concurrency));
+        }
+        let search = loads.server.as_ref().and_then(|server| server.search);
+        let closed_loop = search.filter(|search| search.vary == Varied::Concurrency);
+        let least = 2.0 * f64::from(agents);
+        if let Some(search) = closed_loop.filter(|search| search.highest < least) {
+            problems.push(format!("{endpoint} is an endpoint, whose requests in flight the {agents} agents of {target_name} share: protocol.server.search.highest must be at least {least}, found {}", search.highest));
         }
         if target.dtypes.len() > 1 {
             problems.push(format!(

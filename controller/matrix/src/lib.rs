@@ -30,7 +30,7 @@ pub use endpoint::EndpointVariable;
 pub use endpoint_api::Api;
 pub use gates::{GatedMetric, Gates, Limit, Override, Required, Thresholds};
 pub use limits::{BATCH_SIZES, RUNS};
-pub use load::{Arrivals, Batching, Loads, Queue, Search, Server, Stress};
+pub use load::{Arrivals, Batching, Loads, Queue, Search, Server, Stress, Varied};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 pub use trace::{LengthUnit, LengthUse, RecordedLengths, Scale, Trace};
@@ -381,7 +381,7 @@ impl Matrix {
         if self.asks_endpoints(&target.name) { 1 } else { target.agents }
     }
 
-    /// The search among the rates of `server`, if the matrix has one.
+    /// The search among the loads of `server`, if the matrix has one.
     pub fn search(&self) -> Option<&Search> {
         self.loads.server.as_ref()?.search.as_ref()
     }

@@ -74,17 +74,17 @@ fn max_in_flight() -> u32 {
     1000
 }
 
-/// Open loop: every dialogue once, at each of these rates.
+/// Every dialogue once, at each of these rates, or in closed loop where a search varies the concurrency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Requests per second and agent, above zero. Of a search: its candidates, ascending. Of a trace: the factors,
-    /// until it is recorded.
+    /// Requests per second and agent, above zero. Of a search: its candidates, ascending; none if it varies the
+    /// concurrency. Of a trace: the factors, until it is recorded.
     pub request_rates: Vec<f64>,
     pub queue: Queue,
     /// How each rate changes over the run.
     #[serde(default)]
     pub rate_profile: RateProfile,
-    /// Looks for the highest rate that keeps the objective; null to measure all rates.
+    /// Looks for the highest load that keeps the objective; null to measure all rates.
     #[serde(default)]
     pub search: Option<Search>,
     /// Set for [`Arrivals::Trace`] only.
@@ -92,28 +92,47 @@ pub struct Server {
     pub trace: Option<Trace>,
 }
 
-/// A search for the highest rate that keeps the objective.
+words!(
+    /// What a search varies.
+    #[derive(Default, JsonSchema)]
+    Varied, "load to vary", {
+        /// Open loop: requests per second.
+        #[default]
+        RequestRate = "request_rate",
+        /// Closed loop: requests in flight.
+        Concurrency = "concurrency",
+    }
+);
+
+/// A search for the highest load that keeps the objective.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Search {
-    /// Requests per second, above zero; the highest candidate is at least twice the lowest.
+    #[serde(default)]
+    pub vary: Varied,
+    /// Requests per second, above zero, or whole numbers of requests in flight; the highest candidate is at least twice
+    /// the lowest.
     pub lowest: f64,
     pub highest: f64,
-    /// Width of the interval at which the search ends, as a share of the rate, in (0, 1).
+    /// Width of the interval at which the search ends, as a share of the load, in (0, 1).
     pub resolution: f64,
     /// Of each candidate.
     pub max_runs: u32,
 }
 
 impl Search {
-    /// The interval spans at most this many gaps between neighboring candidates: where the capacity is within the
-    /// interval can't be chosen, so its ends need candidates on both sides at some distance.
-    pub const GAPS: usize = 4;
+    /// An interval as wide as the resolution spans this many gaps between neighboring rates: where the capacity is within
+    /// the interval can't be chosen, so its ends need candidates on both sides at some distance.
+    const GAPS: f64 = 4.0;
     /// Searches climb by doubling: ten steps.
     const MOST_RATIO: f64 = 1024.0;
 
+    fn is_closed(self) -> bool {
+        self.vary == Varied::Concurrency
+    }
+
     /// The candidates, ascending: a geometric sequence, rounded to four significant digits.
     fn rates(self) -> Vec<f64> {
-        let step = (1.0 + self.resolution).powf(1.0 / Self::GAPS as f64);
+        let step = (1.0 + self.resolution).powf(1.0 / Self::GAPS);
         let mut rates = vec![round(self.lowest)];
         let mut next = self.lowest * step;
         // Out of range, there are problems in place of a plan.
@@ -122,6 +141,25 @@ impl Search {
             next *= step;
         }
         rates
+    }
+}
+
+impl Search {
+    /// The candidates of a closed loop, ascending: the same sequence in whole numbers, each once. They are multiples of the
+    /// agents that share the requests in flight, so that all of them end a run at about the same time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at least 1, and at most MOST_IN_FLIGHT"
+    )]
+    pub(super) fn concurrencies(self, agents: u32) -> Vec<u32> {
+        let agents = f64::from(agents.max(1));
+        let highest = (self.highest / agents).floor();
+        let each = |load: f64| (load / agents).round().clamp(1.0, highest.max(1.0));
+        let mut all: Vec<u32> =
+            self.rates().into_iter().map(|load| (each(load) * agents) as u32).collect();
+        all.dedup();
+        all
     }
 }
 
@@ -215,35 +253,51 @@ fn server(mut section: Section<'_, '_>, folder: &Path) -> Option<Server> {
     let queue = queue(&mut section);
     let is_trace = queue.arrivals == Arrivals::Trace;
     if is_search && request_rates.is_some() {
-        let message = "has no effect with request_rates: a search chooses the rates";
+        let message = "has no effect with request_rates: a search chooses the loads";
         section.problem("search", message);
     } else if !is_search && !is_trace {
         section.require("request_rates", "[1, 2, 4]");
     }
     let search = if is_search { search(searching) } else { None };
+    let is_closed = search.is_some_and(Search::is_closed);
+    for key in OPEN_LOOP_KEYS.iter().filter(|_| is_closed) {
+        if section.has(key) {
+            let message = "has no effect in closed loop: set search.vary = \"request_rate\"";
+            section.problem(key, message);
+        }
+    }
     let trace = trace(&mut section, queue.arrivals, folder, Scenario::Server);
     let rate_profile = rate_profile(&mut section, None);
     if is_search && !rate_profile.is_constant() {
-        let message = "can't be combined with a search, whose runs have one rate each";
+        let message = "can't be combined with a search, whose runs have one load each";
         section.problem("rate_profile", message);
     }
     section.finish();
     let request_rates = match &trace {
         Some(trace) => trace.factors.clone(),
+        None if is_closed => Vec::new(),
         None if is_search => search?.rates(),
         None => request_rates?,
     };
     Some(Server { request_rates, queue, rate_profile, search, trace })
 }
 
+/// Keys of an arrival process and its queue.
+const OPEN_LOOP_KEYS: [&str; 6] =
+    ["arrivals", "gap_cv", "rate_profile", "max_batch_delay_ms", "max_queue", "max_in_flight"];
+
+/// Limit on the requests in flight.
+const MOST_IN_FLIGHT: u32 = 100_000;
+
 fn search(mut section: Section<'_, '_>) -> Option<Search> {
+    let vary = section.word("vary").unwrap_or_default();
     let (lowest, highest) = (section.positive("lowest"), section.positive("highest"));
     section.require("lowest", "1");
     section.require("highest", "64");
     let resolution = section.positive("resolution").unwrap_or(0.2);
     let max_runs = section.whole("max_runs", 1..=1000).unwrap_or(30);
     if !(0.05..1.0).contains(&resolution) {
-        let message = "expected a share of the rate from 0.05 to below 1, such as 0.2 for 20%";
+        let message = "expected a share of the load from 0.05 to below 1, such as 0.2 for 20%";
         section.problem("resolution", message);
     }
     if let Some((lowest, highest)) = lowest.zip(highest) {
@@ -254,8 +308,16 @@ fn search(mut section: Section<'_, '_>) -> Option<Search> {
             section.problem("highest", message);
         }
     }
+    for (key, load) in [("lowest", lowest), ("highest", highest)] {
+        let is_number = |load: f64| load.fract() == 0.0 && load <= f64::from(MOST_IN_FLIGHT);
+        if vary == Varied::Concurrency && load.is_some_and(|load| !is_number(load)) {
+            let message =
+                format!("expected a whole number of requests in flight, 1 to {MOST_IN_FLIGHT}");
+            section.problem(key, message);
+        }
+    }
     section.finish();
-    Some(Search { lowest: lowest?, highest: highest?, resolution, max_runs })
+    Some(Search { vary, lowest: lowest?, highest: highest?, resolution, max_runs })
 }
 
 fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
@@ -263,7 +325,7 @@ fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
     let duration = section.time("duration", expected, MAX_DURATION);
     let window = section.time("window", expected, MAX_DURATION);
     section.require("duration", "\"10m\"");
-    let concurrency = section.whole("concurrency", 1..=100_000);
+    let concurrency = section.whole("concurrency", 1..=MOST_IN_FLIGHT);
     let request_rate = section.positive("request_rate");
     if concurrency.is_some() && request_rate.is_some() {
         section.problem(
@@ -273,9 +335,7 @@ fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
     }
     let queue = queue(&mut section);
     let is_trace = queue.arrivals == Arrivals::Trace;
-    for key in
-        ["arrivals", "gap_cv", "rate_profile", "max_batch_delay_ms", "max_queue", "max_in_flight"]
-    {
+    for key in OPEN_LOOP_KEYS {
         if request_rate.is_none() && !is_trace && section.has(key) {
             section.problem(key, "has no effect in closed loop: set request_rate");
         }

@@ -106,7 +106,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
     if loads.server.as_ref().is_some_and(|server| server.search.is_some()) && !root.has("slo") {
-        let message = "is missing: protocol.server.search looks for the highest rate that keeps an objective, for example [slo] with request_latency_ms = 500";
+        let message = "is missing: protocol.server.search looks for the highest load that keeps an objective, for example [slo] with request_latency_ms = 500";
         root.problem("slo", message);
     }
     let decision = limits::decision(root.section("decision"));

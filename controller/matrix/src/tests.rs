@@ -2,6 +2,7 @@
 
 mod agents_together;
 mod asked;
+mod closed_search;
 mod traces;
 
 use super::*;

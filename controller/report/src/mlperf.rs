@@ -92,8 +92,11 @@ impl<'a> Test<'a> {
         let scenario = match cell.estimates.scenario {
             Scenario::Offline => "Offline",
             Scenario::SingleStream => "SingleStream",
+            Scenario::Server if entry.load.is_some_and(|load| load.concurrency.is_some()) => {
+                return None;
+            }
             Scenario::Server => "Server",
-            // LoadGen has no sustained load.
+            // LoadGen's Server is an open loop, and it has no sustained load.
             Scenario::Stress => return None,
         };
         Some(Self { results, entry, cell, figures: cell.loadgen.as_ref()?, scenario })

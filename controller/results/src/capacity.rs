@@ -1,11 +1,12 @@
 //! The capacity of a target under the objective.
 
+use matrix::Varied;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::search::{Resolution, Step};
 use stats::slo::{Capacity, Slo};
 
-/// The capacity of a target under the objective, from a sweep of request rates.
+/// The capacity of a target under the objective, from a sweep of loads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityOf {
     pub model: String,
@@ -20,11 +21,11 @@ pub struct CapacityOf {
     /// So many requests were decoded together at most.
     pub max_batch_size: u32,
     pub slo: Slo,
-    /// The rates that were offered, per second of one agent.
+    /// The rates that were offered, per second of one agent; empty if a search varied the concurrency.
     pub request_rates: Vec<f64>,
-    /// The highest rate that keeps the objective, as all lower ones do.
+    /// The highest load that keeps the objective, as all lower ones do.
     pub capacity: Capacity,
-    /// How the rates were chosen; null if the matrix lists them.
+    /// How the loads were chosen; null if the matrix lists them.
     #[serde(default)]
     pub search: Option<CapacitySearch>,
 }
@@ -33,14 +34,17 @@ pub struct CapacityOf {
 /// ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacitySearch {
-    /// The highest rate that is shown to keep the objective, per second; null if none is.
+    /// Whether loads are requests per second or in flight.
+    #[serde(default)]
+    pub vary: Varied,
+    /// The highest load that is shown to keep the objective; null if none is.
     pub low: Option<f64>,
-    /// The lowest rate that is shown to miss it; null if none is.
+    /// The lowest load that is shown to miss it; null if none is.
     pub high: Option<f64>,
     pub resolution: Resolution,
-    /// At `high`, of one instance; null without it.
+    /// At `high`, of one instance; null without it and in closed loop, where cells have the cost of their throughput.
     pub usd_per_1000_requests_low: Option<f64>,
-    /// At `low`, of one instance; null without it.
+    /// The same at `low`.
     pub usd_per_1000_requests_high: Option<f64>,
     /// In the order in which they were measured.
     pub steps: Vec<Step>,

@@ -13,6 +13,6 @@ pub mod parquet;
 mod schema;
 
 pub use capacity::{CapacityOf, CapacitySearch};
-pub use matrix::Scale;
+pub use matrix::{Scale, Varied};
 pub use offered_load::{Load, RateAt, ReplayedLengths, ReplayedTrace};
 pub use schema::*;

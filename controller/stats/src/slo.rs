@@ -291,6 +291,10 @@ pub enum Capacity {
     Met {
         request_rate: f64,
     },
+    /// The same of a closed loop: the highest number of requests in flight.
+    MetInFlight {
+        concurrency: u32,
+    },
     /// Even the lowest measured rate misses it.
     NeverMet,
     Undecided {

@@ -3,10 +3,10 @@
 
 use super::{Share, in_parallel, random};
 use rand::{Rng, RngExt};
-use stats::search::{Next, Resolution, RunShares, Search, is_over_saturated};
+use stats::search::{Next, Pace, PlannedRun, Resolution, RunShares, Search, is_over_saturated};
 use stats::slo::{Capacity, Kept, Slo, capacity, goodput};
 use stats::{Cell, Observation, Scenario};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Requests of a run.
 const REQUESTS: u64 = 400;
@@ -19,13 +19,13 @@ const LONG: usize = 2_000_000;
 /// Runs of each rate of the grid, from few to many.
 const GRIDS: [u32; 5] = [3, 6, 12, 24, 48];
 
-/// A server in simulated time, with Poisson arrivals. Its queue has no limit.
+/// A server in simulated time, with Poisson arrivals or in closed loop. Its queue has no limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Server {
     name: &'static str,
     kind: Kind,
     limit_s: f64,
-    /// Requests per second between which the search looks.
+    /// Requests per second, or in flight, between which the search looks.
     range: (f64, f64),
 }
 
@@ -35,9 +35,11 @@ enum Kind {
     Deterministic,
     /// All waiting requests together, up to so many, in 0.5 s and 0.1 s for each.
     Batches(usize),
+    /// In closed loop: so many requests at the same time, whose service times are uniform from 0 to 2 seconds.
+    Slots(usize),
 }
 
-pub(crate) const SERVERS: [Server; 2] = [
+pub(crate) const SERVERS: [Server; 3] = [
     Server {
         name: "M/D/1, service 1 s, p95 within 6 s",
         kind: Kind::Deterministic,
@@ -50,12 +52,18 @@ pub(crate) const SERVERS: [Server; 2] = [
         limit_s: 4.0,
         range: (0.5, 16.0),
     },
+    Server {
+        name: "closed loop, 8 slots, service of 0 to 2 s, p95 within 3 s",
+        kind: Kind::Slots(8),
+        limit_s: 3.0,
+        range: (1.0, 64.0),
+    },
 ];
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SearchRow {
     pub(crate) server: Server,
-    /// Requests per second.
+    /// Requests per second, or in flight.
     pub(crate) capacity: f64,
     /// Trials whose interval holds the capacity.
     pub(crate) holds: Share,
@@ -79,6 +87,9 @@ impl Server {
 
     /// Arrivals and latencies in seconds, from an empty server on.
     fn serve(&self, rate: f64, requests: usize, rng: &mut impl Rng) -> Vec<(f64, f64)> {
+        if let Kind::Slots(slots) = self.kind {
+            return closed_loop(users(rate), slots, requests, rng);
+        }
         let mut at = 0.0;
         let arrivals = (0..requests).map(|_| {
             at -= (1.0 - rng.random::<f64>()).ln() / rate;
@@ -96,6 +107,7 @@ impl Server {
                     let batch = waiting.take_while(|arrival| **arrival <= start).count();
                     (batch, 0.5 + 0.1 * batch as f64)
                 }
+                Kind::Slots(_) => unreachable!("a closed loop was served above"),
             };
             free = start + time;
             let from = served.len();
@@ -108,7 +120,7 @@ impl Server {
     pub(crate) fn capacity(&self) -> f64 {
         let share = |rate: f64| match self.kind {
             Kind::Deterministic => waits_at_most(rate, self.limit_s - 1.0),
-            Kind::Batches(_) => {
+            Kind::Batches(_) | Kind::Slots(_) => {
                 // The same random numbers at every rate.
                 let served = self.serve(rate, LONG, &mut random(9, 12, 0, 0));
                 let good = served.iter().filter(|(_, latency)| *latency <= self.limit_s).count();
@@ -116,11 +128,38 @@ impl Server {
             }
         };
         let (mut low, mut high) = self.range;
+        if let Kind::Slots(_) = self.kind {
+            while high - low > 1.0 {
+                let middle = f64::midpoint(low, high).floor();
+                if share(middle) >= 0.95 { low = middle } else { high = middle }
+            }
+            return low;
+        }
         for _ in 0..20 {
             let middle = f64::midpoint(low, high);
             if share(middle) >= 0.95 { low = middle } else { high = middle }
         }
         low
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.kind, Kind::Slots(_))
+    }
+
+    /// Candidates with this many gaps in the resolution. Where they are relative to the capacity is random. In closed loop,
+    /// whole numbers.
+    fn candidates(&self, gaps: f64, rng: &mut impl Rng) -> Vec<f64> {
+        let (low, high) = self.range;
+        let step = (1.0 + RESOLUTION).powf(1.0 / gaps);
+        let first = low * step.powf(rng.random::<f64>() - 0.5);
+        let all = std::iter::successors(Some(first), |load| Some(load * step));
+        let all = all.take_while(|load| *load < high);
+        if !self.is_closed() {
+            return all.collect();
+        }
+        let mut whole: Vec<f64> = all.map(|load| load.round().max(1.0)).collect();
+        whole.dedup();
+        whole
     }
 
     /// One run as an agent reports it.
@@ -138,6 +177,46 @@ impl Server {
         };
         (0..).zip(served).map(row).collect()
     }
+}
+
+/// A time in seconds, for a heap whose first is the least.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct At(f64);
+
+impl Eq for At {}
+
+impl Ord for At {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.0.total_cmp(&self.0)
+    }
+}
+
+impl PartialOrd for At {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number")]
+fn users(load: f64) -> usize {
+    load as usize
+}
+
+/// Starts and latencies: each user sends a request when its previous one has been answered, and the first that came is the
+/// first that gets a free slot.
+fn closed_loop(users: usize, slots: usize, requests: usize, rng: &mut impl Rng) -> Vec<(f64, f64)> {
+    let mut ready: BinaryHeap<At> = std::iter::repeat_n(At(0.0), users).collect();
+    let mut free: BinaryHeap<At> = std::iter::repeat_n(At(0.0), slots).collect();
+    let mut served = Vec::with_capacity(requests);
+    while served.len() < requests
+        && let (Some(At(at)), Some(At(slot))) = (ready.pop(), free.pop())
+    {
+        let end = at.max(slot) + 2.0 * rng.random::<f64>();
+        ready.push(At(end));
+        free.push(At(end));
+        served.push((at, end - at));
+    }
+    served
 }
 
 /// The probability that a request of an M/D/1 queue with service times of 1 waits at most `time` (Erlang, 1909).
@@ -183,19 +262,22 @@ pub(crate) fn searches(server: Server, trials: u32, (seed, row): (u64, u64)) -> 
     for trial in 0..trials {
         let rng = &mut random(seed, 10, row, trial);
         let search = Search {
-            rates: candidates(server.range, 4.0, rng),
-            gaps: 4,
+            loads: server.candidates(4.0, rng),
+            pace: if server.is_closed() { Pace::Measured } else { Pace::Offered },
+            resolution: RESOLUTION,
             max_runs: 100,
             needed: server.slo().needed(),
         };
         let mut runs = BTreeMap::new();
         let standing = loop {
             let progress = search.follow(&runs);
-            let Next::Measure { rate, run } = progress.next else { break progress.standing };
-            let mut rows = server.observe(search.rates[rate], run, rng);
+            let Next::Measure { load, run } = progress.next else { break progress.standing };
+            let mut rows = server.observe(search.loads[load], run, rng);
             cut_short(&mut rows, &server.slo());
             requests += rows.len();
-            runs.insert((rate, run), RunShares::new(rows, &server.slo(), REQUESTS));
+            let in_flight = if server.is_closed() { users(search.loads[load]) as u64 } else { 0 };
+            let planned = PlannedRun { requests: REQUESTS, in_flight };
+            runs.insert((load, run), RunShares::new(rows, &server.slo(), planned));
         };
         let low = standing.low.unwrap_or(0.0);
         let high = standing.high.unwrap_or(f64::INFINITY);
@@ -211,15 +293,6 @@ pub(crate) fn searches(server: Server, trials: u32, (seed, row): (u64, u64)) -> 
         grid_resolved: Share::default(),
         grid_requests: 0.0,
     }
-}
-
-/// Candidates with this many gaps in the resolution. Where they are relative to the capacity is random.
-fn candidates((low, high): (f64, f64), gaps: f64, rng: &mut impl Rng) -> Vec<f64> {
-    let step = (1.0 + RESOLUTION).powf(1.0 / gaps);
-    let first = low * step.powf(rng.random::<f64>() - 0.5);
-    std::iter::successors(Some(first), |rate| Some(rate * step))
-        .take_while(|rate| *rate < high)
-        .collect()
 }
 
 /// The requests that were answered when the run was found to be over-saturated.
@@ -249,7 +322,7 @@ fn grid(searched: &SearchRow, (seed, row): (u64, u64)) -> (Share, f64) {
         let mut requests = 0.0;
         for trial in 0..resolved.of.min(40) {
             let rng = &mut random(seed, 11, row, trial);
-            let rates = candidates(server.range, 2.0, rng);
+            let rates = server.candidates(2.0, rng);
             requests += rates.len() as f64 * f64::from(runs) * REQUESTS as f64;
             let near = rates.iter().filter(|rate| (0.6..1.7).contains(&(**rate / truth)));
             let judged = near.map(|&rate| {
@@ -261,7 +334,8 @@ fn grid(searched: &SearchRow, (seed, row): (u64, u64)) -> (Share, f64) {
             let missed = judged.iter().find(|(_, kept)| *kept == Kept::Missed);
             let is_narrow = match (capacity(&judged), missed) {
                 (Capacity::Met { request_rate }, Some((missed, _))) => {
-                    *missed <= request_rate * (1.0 + RESOLUTION) * 1.000_001
+                    let is_next = server.is_closed() && *missed <= request_rate + 1.0;
+                    is_next || *missed <= request_rate * (1.0 + RESOLUTION) * 1.000_001
                 }
                 _ => false,
             };
@@ -287,6 +361,20 @@ mod tests {
             let (share, formula) = (good as f64 / 400_000.0, waits_at_most(0.7, limit - 1.0));
             assert!((share - formula).abs() < 0.005, "{limit}: {share} and {formula}");
         }
+    }
+
+    /// With as many slots as users, none waits: the latency is the service time.
+    #[test]
+    fn the_users_of_a_closed_loop_wait_for_a_free_slot() {
+        let share = |users: usize, limit: f64| {
+            let served = closed_loop(users, 8, 200_000, &mut random(1, 14, 0, 0));
+            served.iter().filter(|(_, latency)| *latency <= limit).count() as f64 / 200_000.0
+        };
+        assert!((share(8, 1.5) - 0.75).abs() < 0.005, "{}", share(8, 1.5));
+        // Twice as many users than slots spend half of their time waiting: 2 s on average by Little's law.
+        let served = closed_loop(16, 8, 200_000, &mut random(1, 14, 0, 0));
+        let mean = served.iter().map(|(_, latency)| latency).sum::<f64>() / 200_000.0;
+        assert!((mean - 2.0).abs() < 0.02, "{mean}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl fmt::Display for Searches<'_> {
         )?;
         writeln!(
             f,
-            "| server | capacity, requests/s | interval holds it, % | resolved, % | requests | grid resolved, % | requests of the grid |"
+            "| server | capacity, requests/s or in flight | interval holds it, % | resolved, % | requests | grid resolved, % | requests of the grid |"
         )?;
         writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         for row in self.0 {

@@ -110,8 +110,9 @@ impl Estimate {
     pub fn seconds_per_target(&self, plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let mut seconds = vec![0.0; matrix.targets.len()];
         // Without the runs that adaptive precision may add.
-        let candidates =
-            matrix.loads.server.as_ref().map_or(0, |server| server.request_rates.len());
+        let searches = plan.searches(matrix);
+        let candidates_of =
+            |cell: usize| searches.iter().find(|search| search.contains(&cell)).map_or(1, Vec::len);
         for run in &plan.runs {
             let cell = &plan.cells[run.cell];
             // A search measures few of its candidates, and where isn't known.
@@ -120,7 +121,8 @@ impl Estimate {
             if run.number > counted {
                 continue;
             }
-            let share = if is_candidate { SEARCH_RUNS / candidates as f64 } else { 1.0 };
+            let share =
+                if is_candidate { SEARCH_RUNS / candidates_of(run.cell) as f64 } else { 1.0 };
             let CellTime { step, start, .. } = self.cells[run.cell];
             // The agents share the samples; one agent executes a sustained load, unless several load an endpoint.
             let agents = f64::from(matrix.targets[cell.target].agents);
@@ -168,10 +170,16 @@ impl StepTime {
         }
         // Where it changes, as if it were the lowest.
         let rate = lowest_rate(matrix, cell);
-        // An endpoint answers requests at the same time, so that only their arrivals take time.
-        let is_concurrent = rate.is_some() && matrix.models[cell.model].endpoint.is_some();
+        // An endpoint answers requests at the same time, so that only their arrivals take time, or those that each user
+        // waits for.
+        let is_endpoint = matrix.models[cell.model].endpoint.is_some();
+        let users = cell.load.filter(|load| is_endpoint && load.request_rate.is_none());
+        let users = users.map_or(1, |load| load.concurrency / cell.agents.max(1));
         Self {
-            busy: if is_concurrent { 0.0 } else { seconds_per_sample(matrix, cell) },
+            busy: match rate {
+                Some(_) if is_endpoint => 0.0,
+                _ => seconds_per_sample(matrix, cell) / f64::from(users.max(1)),
+            },
             least: 1.0 / rate.unwrap_or(f64::INFINITY),
         }
     }

@@ -1,6 +1,6 @@
 //! The load of a cell.
 
-use crate::{Arrivals, Batching, Matrix, Model, Queue, Stress, Target};
+use crate::{Arrivals, Batching, Matrix, Model, Queue, Server, Stress, Target, Varied};
 use model::load::Scenario;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,15 @@ impl Load {
     fn server(request_rate: f64, trace_factor: Option<f64>, queue: Queue) -> Self {
         let request_rate = Some(request_rate);
         Self { request_rate, trace_factor, concurrency: 0, queue, sustained: None }
+    }
+
+    fn closed(concurrency: u32, queue: Queue) -> Self {
+        Self { request_rate: None, trace_factor: None, concurrency, queue, sustained: None }
+    }
+
+    /// Requests per second, or in closed loop the requests in flight.
+    pub fn offered(&self) -> f64 {
+        self.request_rate.unwrap_or_else(|| self.concurrency.into())
     }
 
     fn stress(stress: &Stress) -> Self {
@@ -89,6 +98,16 @@ pub(super) fn levels(matrix: &Matrix, target: &Target, model: &Model) -> Vec<Lev
         for &batch_size in sizes {
             let name = scenario.to_string();
             match (scenario, &matrix.loads.server, &matrix.loads.stress) {
+                (Scenario::Server, Some(Server { search: Some(search), queue, .. }), _)
+                    if search.vary == Varied::Concurrency =>
+                {
+                    let agents = agents_together(target, model, scenario);
+                    levels.extend(search.concurrencies(agents).into_iter().map(|concurrency| {
+                        let name = format!("{scenario}.c{concurrency}");
+                        let load = Some(Load::closed(concurrency, *queue));
+                        Level { scenario, batch_size, load, name }
+                    }));
+                }
                 (Scenario::Server, Some(server), _) => {
                     let trace = server.trace.as_ref();
                     let levels_of =

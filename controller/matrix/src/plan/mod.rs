@@ -213,7 +213,7 @@ impl Plan {
         self.engines.iter().map(|engines| engines.iter().map(asked).collect()).collect()
     }
 
-    /// The searches: the candidates of each model, target, dtype, number of beams, prompt lookup and batch size, by rate.
+    /// The searches: the candidates of each model, target, dtype, number of beams, prompt lookup and batch size, by load.
     /// Empty without a search.
     pub fn searches(&self, matrix: &Matrix) -> Vec<Vec<usize>> {
         let key = |cell: &Cell| {
@@ -229,6 +229,16 @@ impl Plan {
             }
         }
         searches
+    }
+
+    /// Requests in flight in a run of a closed loop; 0 in open loop and for cells without a load.
+    pub fn in_flight(&self, matrix: &Matrix, cell: usize) -> u64 {
+        let Cell { load, target, model, .. } = self.cells[cell];
+        let closed = load.filter(|load| load.request_rate.is_none());
+        // Agents share those of an endpoint, and else have as many each.
+        let is_endpoint = matrix.models[model].endpoint.is_some();
+        let agents = if is_endpoint { 1 } else { matrix.targets[target].agents };
+        closed.map_or(0, |load| u64::from(load.concurrency) * u64::from(agents))
     }
 
     pub fn cell_of(&self, shard: usize) -> &Cell {

@@ -6,7 +6,7 @@ use super::amounts::{count, usd};
 use super::estimate::Estimate;
 use super::warnings::{expected_usd, warnings};
 use super::{Plan, Sustained};
-use crate::{Matrix, Order};
+use crate::{Matrix, Order, Varied};
 use std::fmt::Write;
 
 /// Comparisons that are corrected together.
@@ -95,10 +95,13 @@ fn head(
             1 => "1 search".to_owned(),
             several => format!("{several} searches"),
         };
+        let [highest, unit, each] = match search.vary {
+            Varied::RequestRate => ["request rate", "requests/s", "rate"],
+            Varied::Concurrency => ["number of requests in flight", "requests in flight", "number"],
+        };
         writeln!(
             out,
-            "{} for the highest request rate that keeps the objective, from {} to {} requests/s, until it is known within {}%: at most {} of {} at each rate",
-            searched,
+            "{searched} for the highest {highest} that keeps the objective, from {} to {} {unit}, until it is known within {}%: at most {} of {} at each {each}",
             search.lowest,
             search.highest,
             search.resolution * 100.0,
@@ -248,8 +251,12 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
             "  {}{}: {} in {} per run, {}{}",
             cell.id,
             search.map_or_else(String::new, |all| format!(
-                " and {} at higher rates",
-                count(all.len() - 1, "candidate")
+                " and {} {}",
+                count(all.len() - 1, "candidate"),
+                match cell.load.and_then(|load| load.request_rate) {
+                    Some(_) => "at higher rates",
+                    None => "with more requests in flight",
+                }
             )),
             match search {
                 Some(_) => count(plan.samples, "request"),

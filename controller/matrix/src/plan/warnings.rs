@@ -40,9 +40,21 @@ fn budget(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -
     ))
 }
 
-/// Queues near saturation build up over hundreds of requests: the simulation of the statistics has the coverage.
+/// Queues near saturation build up over hundreds of requests: the simulation of the statistics has the coverage. In
+/// closed loop, the first and the last request of each user don't count.
 fn short_runs(plan: &Plan, matrix: &Matrix) -> Option<String> {
     const ENOUGH: usize = 400;
+    const ENOUGH_EACH: u64 = 5;
+    let candidates = (0..plan.cells.len()).filter(|cell| plan.cells[*cell].is_candidate(matrix));
+    let most = candidates.map(|cell| plan.in_flight(matrix, cell)).max().unwrap_or_default();
+    let enough = ENOUGH_EACH * most;
+    if (plan.samples as u64) < enough && enough > ENOUGH as u64 {
+        return Some(format!(
+            "a run of the search has {}, too few for {most} in flight, of which the first and the last of each user \
+             don't count: set dataset.samples to {enough} or more, or lower protocol.server.search.highest",
+            count(plan.samples, "request")
+        ));
+    }
     (matrix.search().is_some() && plan.samples < ENOUGH).then(|| {
         format!(
             "a run of the search has {}, too few for a queue near saturation to build up, so the capacity may be \

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TEXT: &str = r#"
+pub(super) const TEXT: &str = r#"
 name = "together"
 [dataset]
 source = "builtin:dialogues"

@@ -95,6 +95,14 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
             |named| Entry::given(named.entry.load.and_then(|load| load.request_rate)),
             entries.iter().any(|entry| entry.load.is_some_and(|load| load.request_rate.is_some())),
         ),
+        (
+            Column::figures("In flight", "requests"),
+            |named| match named.entry.load.and_then(|load| load.concurrency) {
+                Some(users) => Entry::count(users.into()),
+                None => Entry::missing("no closed loop"),
+            },
+            entries.iter().any(|entry| entry.load.is_some_and(|load| load.concurrency.is_some())),
+        ),
         words(
             "Arrivals",
             |named| match arrivals(named.entry) {

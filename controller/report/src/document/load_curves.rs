@@ -1,26 +1,27 @@
-//! Latency and goodput against the offered rate, where each limit of the objective breaks, and the steps of a search.
+//! Latency and goodput against the offered rate, or in closed loop against the requests in flight; where each limit of
+//! the objective breaks, and the steps of a search.
 
 use super::cost::fill;
 use super::naming::{Named, Names, dtype};
 use super::table::{Column, Entry, Table, Tone, described};
 use super::{Block, Detail, Figure, Section, shortened};
-use crate::sentences::{capacity, limited, objective};
+use crate::sentences::{capacity, limited, objective, unit};
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Join, Panel, Plane, Spot};
 use plot::chart::scale::{Spread, Zero};
 use plot::chart::{Axis, Chart, Dash};
-use results::{CapacityOf, Results};
+use results::{CapacityOf, Results, Varied};
 use stats::slo::{Goodput, Kept, LimitShare};
 use stats::{Estimate, Limitation};
 
-/// Cells that differ in the rate alone, by rate.
+/// Cells that differ in the load alone, by load: requests per second or in flight.
 struct Sweep<'a> {
     name: String,
     series: usize,
     cells: Vec<(f64, &'a Named<'a>)>,
 }
 
-/// Null if no cell was offered several rates.
+/// Null if no cell was offered several loads.
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     let sweeps: Vec<Sweep<'_>> =
         sweeps(names).into_iter().filter(|sweep| sweep.cells.len() > 1).collect();
@@ -69,8 +70,9 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
 fn sweeps<'a>(names: &'a Names<'a>) -> Vec<Sweep<'a>> {
     let mut sweeps: Vec<Sweep<'a>> = Vec::new();
     for named in &names.cells {
-        let load = named.entry.load.filter(|load| load.planned_s.is_none());
-        let Some(rate) = load.and_then(|load| load.request_rate) else { continue };
+        let Some(load) = named.entry.load.filter(|load| load.planned_s.is_none()) else { continue };
+        let in_flight = load.concurrency.map(f64::from);
+        let Some(rate) = load.request_rate.or(in_flight) else { continue };
         let key = |named: &Named<'_>| {
             let entry = named.entry;
             (entry.target.clone(), entry.model.clone(), entry.dtype.clone(), named.cell.batch_size)
@@ -113,9 +115,30 @@ fn bands(results: &Results) -> Vec<Band> {
     results.capacities.iter().filter_map(band).collect()
 }
 
-fn panel(title: &str, y: Axis, curves: Vec<Curve>, bands: &[Band]) -> Panel {
-    let x =
-        Axis { spread: Some(Spread::Logarithmic), ..Axis::quantity("Offered requests per second") };
+/// What the cells of a sweep differ in. All sweeps of a campaign are in open loop, or all in closed loop.
+fn varied(sweeps: &[Sweep<'_>]) -> Varied {
+    let mut loads = sweeps.iter().flat_map(|sweep| &sweep.cells).map(|(_, named)| named.entry.load);
+    if loads.any(|load| load.is_some_and(|load| load.concurrency.is_some())) {
+        Varied::Concurrency
+    } else {
+        Varied::RequestRate
+    }
+}
+
+/// The column of a load.
+fn column(vary: Varied) -> Column {
+    match vary {
+        Varied::RequestRate => Column::figures("Offered", "requests/s"),
+        Varied::Concurrency => Column::figures("In flight", "requests"),
+    }
+}
+
+fn panel(title: &str, y: Axis, curves: Vec<Curve>, bands: &[Band], vary: Varied) -> Panel {
+    let x = match vary {
+        Varied::RequestRate => "Offered requests per second",
+        Varied::Concurrency => "Requests in flight",
+    };
+    let x = Axis { spread: Some(Spread::Logarithmic), ..Axis::quantity(x) };
     Panel { title: title.to_owned(), x, y, curves, guides: Vec::new(), bands: bands.to_vec() }
 }
 
@@ -149,7 +172,7 @@ fn percentiles(
         })
     });
     let y = Axis { spread: Some(Spread::Logarithmic), ..Axis::quantity("p50 and p95, ms") };
-    panel(title, y, curves.collect(), bands)
+    panel(title, y, curves.collect(), bands, varied(sweeps))
 }
 
 fn goodput_panel(sweeps: &[Sweep<'_>], bands: &[Band]) -> Panel {
@@ -176,7 +199,7 @@ fn goodput_panel(sweeps: &[Sweep<'_>], bands: &[Band]) -> Panel {
         zero: Zero::Shown,
         ..Axis::free("Requests within all limits", Format::Share)
     };
-    panel("Goodput", y, curves.collect(), bands)
+    panel("Goodput", y, curves.collect(), bands, varied(sweeps))
 }
 
 fn spots(sweep: &Sweep<'_>, name: &str, of: Of<'_>, unit: &str) -> Vec<Spot> {
@@ -201,7 +224,7 @@ fn table(sweeps: &[Sweep<'_>]) -> Table {
         limits.max_by_key(|limits| limits.len()).cloned().unwrap_or_default();
     let mut columns = vec![
         Column::words("Cell"),
-        Column::figures("Offered", "requests/s"),
+        column(varied(sweeps)),
         Column::figures("p50", "ms"),
         Column::figures("p95", "ms"),
         Column::figures("ttft p95", "ms"),
@@ -244,7 +267,10 @@ fn table(sweeps: &[Sweep<'_>]) -> Table {
         sweep.cells.iter().map(move |(rate, named)| row(&sweep.name, *rate, named))
     });
     let rows: Vec<_> = rows.collect();
-    let title = "Latency at each rate";
+    let title = match varied(sweeps) {
+        Varied::RequestRate => "Latency at each rate",
+        Varied::Concurrency => "Latency at each number of requests in flight",
+    };
     Table::new("load-table", title, Detail::Summary, columns, rows.into_iter()).without_empty()
 }
 
@@ -258,7 +284,7 @@ fn kept(goodput: Option<&Goodput>) -> Entry {
     Entry { tone, ..Entry::words(text) }
 }
 
-/// For each limit of several, the lowest rate at which too few requests keep it.
+/// For each limit of several, the lowest load at which too few requests keep it.
 fn breaks(sweep: &Sweep<'_>) -> Vec<String> {
     let of = |named: &Named<'_>| named.cell.goodput.clone();
     let all: Vec<(f64, Goodput)> =
@@ -268,6 +294,7 @@ fn breaks(sweep: &Sweep<'_>) -> Vec<String> {
         return Vec::new();
     }
     let needed = first.slo.percentile / 100.0;
+    let unit = unit(varied(std::slice::from_ref(sweep)));
     let of_limit = |place: usize| {
         let LimitShare { metric, limit_ms, .. } = first.limits[place];
         let within = |goodput: &Goodput| goodput.limits.get(place).and_then(|limit| limit.within);
@@ -276,12 +303,12 @@ fn breaks(sweep: &Sweep<'_>) -> Vec<String> {
             all.iter().find(|(_, goodput)| within(goodput).is_some_and(|share| share < needed));
         Some(match broken {
             Some((rate, goodput)) => format!(
-                "{}: {limit} breaks at {rate} requests/s, where {}% of the requests keep it and {}% are needed.",
+                "{}: {limit} breaks at {rate} {unit}, where {}% of the requests keep it and {}% are needed.",
                 sweep.name,
                 plot::number::percent(within(goodput)?),
                 first.slo.percentile
             ),
-            None => format!("{}: {limit} holds at every measured rate.", sweep.name),
+            None => format!("{}: {limit} holds at every measured load.", sweep.name),
         })
     };
     (0..first.limits.len()).filter_map(of_limit).collect()
@@ -293,7 +320,7 @@ fn steps(of: &CapacityOf, place: usize) -> Option<Block> {
         let end = if step.cut_short { "cut short" } else { "" };
         vec![
             Entry::count(number),
-            Entry::given(Some(step.request_rate)),
+            Entry::given(Some(step.load)),
             Entry::count(step.run.into()),
             Entry::count(step.requests),
             Entry::share(Some(step.good as f64 / step.requests.max(1) as f64)),
@@ -302,15 +329,16 @@ fn steps(of: &CapacityOf, place: usize) -> Option<Block> {
             Entry::given(step.high).because("shown to miss the objective".to_owned()),
         ]
     });
+    let unit = unit(search.vary);
     let columns = vec![
         Column::figures("Step", ""),
-        Column::figures("Offered", "requests/s"),
+        column(search.vary),
         Column::figures("Run", ""),
         Column::figures("Requests", ""),
         Column::figures("Within the limits", ""),
         Column::words("End"),
-        Column::figures("Kept up to", "requests/s"),
-        Column::figures("Missed from", "requests/s"),
+        Column::figures("Kept up to", unit),
+        Column::figures("Missed from", unit),
     ];
     let target = shortened(&of.target, 80);
     let title = format!("Steps of the search: {target}, {}", objective(&of.slo));

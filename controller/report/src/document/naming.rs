@@ -62,6 +62,8 @@ impl<'a> Names<'a> {
             .any(|one| one.prompt_lookup_num_tokens != entries[0].prompt_lookup_num_tokens);
         let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
         let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
+        let users = |entry: &Entry| entry.load.and_then(|load| load.concurrency);
+        let users_vary = entries.iter().any(|one| users(one) != users(&entries[0]));
         let detail = |entry: &Entry| {
             let varying = factors.iter().filter(|(_, varies)| *varies);
             let mut parts: Vec<String> = varying
@@ -71,6 +73,9 @@ impl<'a> Names<'a> {
             parts.extend(entry.num_beams.filter(|_| beams_vary).map(beams));
             parts.extend(entry.prompt_lookup_num_tokens.filter(|_| lookups_vary).map(lookup));
             parts.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
+            parts.extend(
+                users(entry).filter(|_| users_vary).map(|users| format!("{users} in flight")),
+            );
             parts.join(" · ")
         };
         let target = |entry: &Entry| super::shortened(&entry.target, LONGEST);

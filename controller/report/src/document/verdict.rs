@@ -285,7 +285,7 @@ fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Opt
     let sustains = match of.capacity {
         Capacity::Met { request_rate } if request_rate.to_bits() == rate.to_bits() => " sustains ",
         Capacity::Undecided { .. } => " may sustain ",
-        Capacity::Met { .. } | Capacity::NeverMet => return None,
+        Capacity::Met { .. } | Capacity::MetInFlight { .. } | Capacity::NeverMet => return None,
     };
     let is_highest = of.request_rates.last().is_some_and(|highest| *highest <= rate);
     Some(vec![

@@ -303,12 +303,14 @@ fn capacities(results: &Results, document: &Document, found: &mut Vec<String>) {
             cells(results).filter_map(|(entry, cell)| {
                 let is_of = (&entry.model, &entry.target, &entry.dtype)
                     == (&of.model, &of.target, &of.dtype);
-                let rate = entry.load?.request_rate.filter(|_| is_of)?;
+                let load = entry.load.filter(|_| is_of)?;
+                let rate = load.request_rate.or(load.concurrency.map(f64::from))?;
                 Some((rate, cell.goodput.as_ref()?.kept))
             })
         };
         let (carried, is_met) = match of.capacity {
             Capacity::Met { request_rate } => (request_rate, true),
+            Capacity::MetInFlight { concurrency } => (concurrency.into(), true),
             Capacity::NeverMet | Capacity::Undecided { .. } => (0.0, false),
         };
         for (rate, kept) in swept() {

@@ -17,8 +17,12 @@ percentile = 90
 
 /// Up to 20 requests/s, all are good; above, a third has a late first token. The highest rate was not measured.
 fn searched(runs: u32) -> Results {
+    searched_for(runs, SEARCH)
+}
+
+fn searched_for(runs: u32, search: &str) -> Results {
     let tuned = "[[model]]\nname = \"tuned\"\nid = \"builtin:tiny\"\nbaseline = \"base\"\n";
-    let matrix = MATRIX.replace("[factors]\nbatch_sizes = [1, 4]\n", SEARCH).replace(tuned, "");
+    let matrix = MATRIX.replace("[factors]\nbatch_sizes = [1, 4]\n", search).replace(tuned, "");
     let mut world = World::of_matrix(&matrix, 100, "plain");
     let first: Vec<SampleRow> =
         world.samples.iter().filter(|row| row.key.run == 1).cloned().collect();
@@ -30,7 +34,7 @@ fn searched(runs: u32) -> Results {
     };
     world.samples = (1..=runs).flat_map(of_run).collect();
     let plan = &world.campaign.plan;
-    let rate = |cell: u32| plan.cells[cell as usize].load.unwrap().request_rate.unwrap();
+    let rate = |cell: u32| plan.cells[cell as usize].load.unwrap().offered();
     world.samples.retain(|row| rate(row.key.cell) < 39.0);
     for SampleRow { key, sample, .. } in &mut world.samples {
         let is_late = rate(key.cell) > 20.0 && key.sample % 3 == 0;
@@ -92,4 +96,28 @@ fn a_search_that_was_stopped_says_how_much_is_missing() {
         text.contains("not resolved: about") && text.contains("more minutes of load"),
         "{text}"
     );
+}
+
+#[test]
+fn a_closed_loop_has_requests_in_flight_in_every_format() {
+    let closed = SEARCH.replace("search = {", "search = { vary = \"concurrency\",");
+    let results = searched_for(15, &closed);
+    assert_eq!(results.capacities.len(), 2, "one model on two targets");
+    for of in &results.capacities {
+        let search = of.search.as_ref().unwrap();
+        assert!(
+            search.low.is_some_and(|low| low <= 20.0)
+                && search.high.is_some_and(|high| high > 20.0)
+        );
+        assert_eq!((search.usd_per_1000_requests_low, of.request_rates.len()), (None, 0));
+    }
+    let shown = document(&results);
+    let text = shown.verdict.text();
+    assert!(text.contains(" requests in flight (95% CI)"), "{text}");
+    assert!(html::render(&shown).contains("Latency at each number of requests in flight"));
+    for page in [html::render(&shown), markdown::render(&shown)] {
+        assert!(page.contains("In flight"), "{page}");
+        assert!(page.contains("ttft ≤ 3.00 ms breaks at") && page.contains("Within the limits"));
+        assert!(!page.contains("requests/s, where"));
+    }
 }

@@ -20,7 +20,7 @@ use stats::drift::drift;
 use stats::loadgen;
 use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
-use stats::search::{RunEnd, RunShares};
+use stats::search::{PlannedRun, RunEnd, RunShares};
 use stats::slo::{Goodput, Kept, Slo, goodput};
 use stats::stress::judge::Delay;
 use stats::stress::{self, Conditions, Verdicts, Windows};
@@ -48,9 +48,10 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
         rule.standing(&whole_runs(&observed.cell, samples), ended)
     });
+    let planned_run = super::planned_run(&read.campaign.plan, matrix, index);
     // Runs of a candidate that are over-saturated end early, without the facts of their segment.
     let is_cut =
-        |run: u32| slo_of_search.is_some_and(|slo| is_cut_short(observed, run, &slo, samples));
+        |run: u32| slo_of_search.is_some_and(|slo| is_cut_short(observed, run, &slo, planned_run));
     let segments: Vec<&SegmentRow> = (segments.into_iter())
         .filter(|segment| segment.facts.is_some() || !is_cut(segment.run))
         .collect();
@@ -138,8 +139,8 @@ fn drafts([drafted_tokens, accepted_tokens]: [u64; 2]) -> CellDrafts {
     CellDrafts { drafted_tokens, accepted_tokens, acceptance_rate }
 }
 
-/// Whether the search cut this run of `planned` requests short.
-fn is_cut_short(observed: &CellSamples, run: u32, slo: &Slo, planned: u64) -> bool {
+/// Whether the search cut this run short.
+fn is_cut_short(observed: &CellSamples, run: u32, slo: &Slo, planned: PlannedRun) -> bool {
     let run = observed.cell.runs().iter().find(|one| one.run == run);
     run.is_some_and(|run| RunShares::new(run.rows(), slo, planned).end == RunEnd::CutShort)
 }

@@ -23,13 +23,13 @@ use crate::schema::{self, Cell, Event, Results, RowsFile, SCHEMA_VERSION};
 use chrono::NaiveDate;
 use cost::campaign::Spending;
 use cost::offered::offered_rates;
-use matrix::plan;
-use matrix::{self, Matrix, Protocol};
+use matrix::plan::{self, Plan};
+use matrix::{self, Matrix, Protocol, Varied};
 use model::engine::EngineFacts;
 use rayon::prelude::*;
 use records::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use stats::precision::Precision;
-use stats::search::Search;
+use stats::search::{Pace, PlannedRun, Search};
 use stats::slo::Slo;
 
 /// A campaign as it is stored.
@@ -131,18 +131,27 @@ pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
     Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })
 }
 
-/// The rule of the search among the rates of `server`, if the matrix has one.
+/// The rule of the search among the loads of `server`, if the matrix has one; each search has its own candidates.
 pub fn search_rule(matrix: &Matrix) -> Option<Search> {
-    let server = matrix.loads.server.as_ref()?;
+    let search = matrix.search()?;
     Some(Search {
-        rates: server.request_rates.clone(),
-        gaps: matrix::Search::GAPS,
-        max_runs: server.search?.max_runs,
+        loads: Vec::new(),
+        pace: match search.vary {
+            Varied::RequestRate => Pace::Offered,
+            Varied::Concurrency => Pace::Measured,
+        },
+        resolution: search.resolution,
+        max_runs: search.max_runs,
         needed: objective(matrix)?.needed(),
     })
 }
 
-/// Whether a cell is a candidate that its search didn't need. The lowest rate stands for a search without any run.
+/// What a run of a search's candidate is to measure.
+pub fn planned_run(plan: &Plan, matrix: &Matrix, cell: usize) -> PlannedRun {
+    PlannedRun { requests: plan.samples as u64, in_flight: plan.in_flight(matrix, cell) }
+}
+
+/// Whether a cell is a candidate that its search didn't need. The lowest load stands for a search without any run.
 fn is_left_out(read: &StoredCampaign<'_>, index: usize) -> bool {
     let CampaignRow { plan, matrix, .. } = read.campaign;
     read.observed[index].cell.is_empty()

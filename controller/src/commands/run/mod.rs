@@ -33,7 +33,7 @@ use ops::traces::{Program, Traces};
 use ops::{clock::Clock, environment, program::Exit, terminal};
 use reconnect::Reconnect;
 use results::Results;
-use results::build::{objective, precision_rule, search_rule};
+use results::build::{objective, planned_run, precision_rule, search_rule};
 use run_loop::{EndedRun, RunLoop};
 use sent_variables::EndpointAccess;
 use spans::Spans;
@@ -203,11 +203,14 @@ async fn measure(
             .map(|(search, slo)| SearchRule { search, slo }),
     };
     let (state, started) = CampaignState::new(row, dialogues, &stored, campaign_options);
+    let planned_runs =
+        (0..plan.cells.len()).map(|cell| planned_run(&plan, &matrix, cell)).collect();
     let run_loop = RunLoop {
         store: store.clone(),
         no,
         hold,
         plan,
+        planned_runs,
         slo: objective(&matrix),
         state,
         clock,

@@ -12,7 +12,7 @@ use fleet::{Event, IngestPermit, Outboxes};
 use matrix::plan::Plan;
 use ops::clock::Clock;
 use stats::layout::Hosts;
-use stats::search::RunShares;
+use stats::search::{PlannedRun, RunShares};
 use stats::slo::Slo;
 use stats::{self, Observation, precision};
 use std::collections::VecDeque;
@@ -29,6 +29,8 @@ pub(super) struct RunLoop {
     pub(super) no: CampaignNo,
     pub(super) hold: Hold,
     pub(super) plan: Plan,
+    /// Of each cell.
+    pub(super) planned_runs: Vec<PlannedRun>,
     /// The objective of a search.
     pub(super) slo: Option<Slo>,
     pub(super) state: CampaignState,
@@ -165,7 +167,7 @@ impl RunLoop {
         let Some(slo) = self.slo else { return Ok(()) };
         let RunCheck { cell, round } = check;
         let samples = self.store.counted(self.no, (cell, round), Texts::Leave).await?;
-        let shares = RunShares::new(observations(&samples), &slo, self.plan.samples as u64);
+        let shares = RunShares::new(observations(&samples), &slo, self.planned_runs[cell]);
         self.step(Input::RunShares { check, shares }, group)
     }
 

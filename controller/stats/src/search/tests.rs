@@ -3,8 +3,10 @@ use super::*;
 /// 10% apart, from 1 to about 40 requests/s.
 fn search() -> Search {
     Search {
-        rates: (0..40).map(|step| 1.1_f64.powi(step)).collect(),
-        gaps: 4,
+        loads: (0..40).map(|step| 1.1_f64.powi(step)).collect(),
+        pace: Pace::Offered,
+        // Four gaps.
+        resolution: 1.1_f64.powi(4) - 1.0,
         max_runs: 30,
         needed: vec![0.95],
     }
@@ -13,7 +15,13 @@ fn search() -> Search {
 /// Shares of a run in which each block has this share of good requests.
 fn run(share: f64) -> RunShares {
     let good = if share > 0.99 { 200 } else { 100 };
-    RunShares { blocks: vec![vec![share]; 8], requests: 200, good, end: RunEnd::Whole }
+    RunShares {
+        blocks: vec![vec![share]; 8],
+        requests: 200,
+        good,
+        per_second: None,
+        end: RunEnd::Whole,
+    }
 }
 
 /// Measures whatever the search asks for.
@@ -21,8 +29,8 @@ fn measure(search: &Search, share: impl Fn(f64) -> f64) -> Progress {
     let mut runs = BTreeMap::new();
     loop {
         let progress = search.follow(&runs);
-        let Next::Measure { rate, run: number } = progress.next else { return progress };
-        assert!(runs.insert((rate, number), run(share(search.rates[rate]))).is_none());
+        let Next::Measure { load, run: number } = progress.next else { return progress };
+        assert!(runs.insert((load, number), run(share(search.loads[load]))).is_none());
     }
 }
 
@@ -42,7 +50,7 @@ fn the_interval_closes_around_the_capacity() {
         // Twelve runs of perfect blocks show that a rate is kept.
         assert!(progress.steps.len() < 40, "{}", progress.steps.len());
         // Nothing far above the capacity is offered.
-        let highest = progress.steps.iter().map(|step| step.request_rate).fold(0.0, f64::max);
+        let highest = progress.steps.iter().map(|step| step.load).fold(0.0, f64::max);
         assert!(highest <= 2.0 * capacity, "{highest} requests/s of {capacity}");
     }
 }
@@ -53,7 +61,7 @@ fn a_capacity_outside_the_candidates_is_resolved_as_well() {
     assert_eq!((never.low, never.high), (None, Some(1.0)));
     assert_eq!(never.resolution, Resolution::Resolved);
     let always = measure(&search(), |_| 1.0).standing;
-    assert_eq!((always.low, always.high), (search().rates.last().copied(), None));
+    assert_eq!((always.low, always.high), (search().loads.last().copied(), None));
     assert_eq!(always.resolution, Resolution::Resolved);
 }
 
@@ -74,7 +82,7 @@ fn a_search_without_runs_left_where_it_matters_ends() {
     // Just below what is needed: more runs at the lowest rate would decide, and others can't.
     let progress = measure(&few, |_| 0.94);
     assert_eq!(progress.steps.len(), 3, "{progress:?}");
-    assert!(progress.steps.iter().all(|step| step.request_rate < 1.01));
+    assert!(progress.steps.iter().all(|step| step.load < 1.01));
     assert!(matches!(progress.standing.resolution, Resolution::NotResolved { .. }));
 }
 
@@ -82,15 +90,15 @@ fn a_search_without_runs_left_where_it_matters_ends() {
 fn the_same_runs_lead_to_the_same_step_and_missing_ones_are_asked_for() {
     let search = search();
     let mut runs = BTreeMap::new();
-    assert_eq!(search.follow(&runs).next, Next::Measure { rate: 0, run: 1 });
+    assert_eq!(search.follow(&runs).next, Next::Measure { load: 0, run: 1 });
     // A part of a run is no run.
     runs.insert((0, 1), RunShares { end: RunEnd::Partial, ..run(1.0) });
-    assert_eq!(search.follow(&runs).next, Next::Measure { rate: 0, run: 1 });
+    assert_eq!(search.follow(&runs).next, Next::Measure { load: 0, run: 1 });
     runs.insert((0, 1), run(1.0));
     // A run that the search didn't ask for changes nothing.
     runs.insert((30, 1), run(0.0));
     let progress = search.follow(&runs);
-    assert_eq!((progress.steps.len(), progress.next), (1, Next::Measure { rate: 7, run: 1 }));
+    assert_eq!((progress.steps.len(), progress.next), (1, Next::Measure { load: 7, run: 1 }));
     assert_eq!(progress, search.follow(&runs));
 }
 
@@ -105,8 +113,8 @@ fn every_objective_must_be_kept() {
     let mut runs = BTreeMap::new();
     let progress = loop {
         let progress = both.follow(&runs);
-        let Next::Measure { rate, run } = progress.next else { break progress };
-        runs.insert((rate, run), shares(both.rates[rate]));
+        let Next::Measure { load, run } = progress.next else { break progress };
+        runs.insert((load, run), shares(both.loads[load]));
     };
     assert!(holds(&progress, 4.0), "{progress:?}");
 }
@@ -116,4 +124,39 @@ fn a_server_that_is_better_under_load_is_contradictory_and_ends() {
     // Missed at the lowest rate and kept above it.
     let progress = measure(&search(), |rate| if rate < 1.05 { 0.2 } else { 1.0 });
     assert_eq!((progress.standing.low, progress.next), (None, Next::End));
+}
+
+/// Whole numbers of requests in flight, where neighbors are further apart than the resolution below five.
+fn closed(loads: &[u32]) -> Search {
+    let loads = loads.iter().copied().map(f64::from).collect();
+    Search { loads, pace: Pace::Measured, resolution: 0.2, ..search() }
+}
+
+#[test]
+fn neighbors_are_narrow_enough_and_no_interval_is_wider_than_the_resolution() {
+    let all: Vec<u32> = (1..=40).collect();
+    for capacity in [1.0, 2.0, 3.0, 8.0, 17.0, 30.0] {
+        let progress = measure(&closed(&all), |load| if load <= capacity { 1.0 } else { 0.6 });
+        assert!(holds(&progress, capacity), "{capacity}: {progress:?}");
+        assert_eq!(progress.standing.resolution, Resolution::Resolved);
+        let (low, high) = (progress.standing.low.unwrap(), progress.standing.high.unwrap());
+        assert!(high - low < 1.5 || high <= 1.2 * low * ROUNDING, "{low} to {high}");
+        let highest = progress.steps.iter().map(|step| step.load).fold(0.0, f64::max);
+        assert!(highest <= 2.0 * capacity, "{highest} in flight of {capacity}");
+    }
+}
+
+#[test]
+fn the_time_that_is_missing_follows_from_the_measured_throughput() {
+    let minutes = |per_second: Option<f64>| {
+        let run = RunShares { per_second, ..run(1.0) };
+        let progress = closed(&[4, 8]).follow(&BTreeMap::from([((0, 1), run)]));
+        let Resolution::NotResolved { minutes } = progress.standing.resolution else {
+            panic!("one run resolves nothing")
+        };
+        minutes
+    };
+    assert_eq!(minutes(None), None);
+    let (slow, fast) = (minutes(Some(2.0)).unwrap(), minutes(Some(20.0)).unwrap());
+    assert!((slow / fast - 10.0).abs() < 1e-9, "{slow} and {fast}");
 }
