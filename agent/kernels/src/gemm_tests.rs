@@ -256,3 +256,21 @@ fn softmax_equals_the_plain_one_and_clears_what_lies_behind() {
         }
     }
 }
+
+#[test]
+fn rows_are_read_back_as_they_were_stored() {
+    let (outputs, inputs) = (70, 37);
+    let values = random(5, outputs * inputs);
+    for set in InstructionSet::detect() {
+        for storage in [Storage::F32, Storage::F16, Storage::Bf16] {
+            let dispatch = Dispatch::with(set).unwrap();
+            let weights =
+                Weights::pack(dispatch, storage, Layout::Plain, (outputs, inputs), &values);
+            let mut found = vec![0.0; inputs];
+            for (row, values) in values.chunks(inputs).enumerate() {
+                weights.row(row, &mut found);
+                assert_eq!(found, kept(storage, values), "{set:?} {storage:?} {row}");
+            }
+        }
+    }
+}

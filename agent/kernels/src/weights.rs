@@ -143,6 +143,38 @@ impl Weights {
         self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len() + bias)
     }
 
+    /// Row `row` as it was packed, for embeddings that share their matrix with a head. Panics for gated
+    /// weights and for int8, whose one scale per row is too coarse for embeddings.
+    pub fn row(&self, row: usize, to: &mut [f32]) {
+        assert_eq!((self.layout, to.len()), (Layout::Plain, self.inputs), "layout and inputs");
+        assert!(row < self.outputs, "row {row} of {}", self.outputs);
+        let columns = self.dispatch.columns();
+        let (panel, column) = (row / columns, row % columns);
+        let bytes = self.panel_bytes();
+        let panel = &self.memory.slice::<u8>()[panel * bytes..(panel + 1) * bytes];
+        match self.storage {
+            Storage::F32 => {
+                for (to, place) in to.iter_mut().zip(panel[column * 4..].chunks(columns * 4)) {
+                    *to = f32::from_ne_bytes([place[0], place[1], place[2], place[3]]);
+                }
+            }
+            Storage::F16 => {
+                for (to, place) in to.iter_mut().zip(panel[column * 2..].chunks(columns * 2)) {
+                    *to = f16::from_ne_bytes([place[0], place[1]]).to_f32();
+                }
+            }
+            Storage::Bf16 => {
+                let places = panel[column * 4..].chunks(columns * 4);
+                for (to, place) in to.chunks_mut(2).zip(places) {
+                    for (to, bytes) in to.iter_mut().zip(place.chunks(2)) {
+                        *to = bf16::from_ne_bytes([bytes[0], bytes[1]]).to_f32();
+                    }
+                }
+            }
+            Storage::Int8 => unreachable!("embeddings are not read from int8"),
+        }
+    }
+
     pub(super) fn steps(&self) -> usize {
         steps(self.storage, self.inputs)
     }

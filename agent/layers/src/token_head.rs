@@ -61,6 +61,14 @@ impl TokenHead {
         self.adapted.as_ref().unwrap_or(&self.head)
     }
 
+    /// The rows of the base's head at these tokens: the embeddings of a tied model.
+    pub fn rows<'a>(&self, tokens: impl ExactSizeIterator<Item = &'a u32>, to: &mut Rows) {
+        to.resize(tokens.len());
+        for (row, token) in tokens.enumerate() {
+            self.head.weights().row(*token as usize, to.row_mut(row));
+        }
+    }
+
     /// Bytes of the base's head.
     pub fn bytes(&self) -> usize {
         self.head.bytes()

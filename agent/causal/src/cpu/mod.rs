@@ -64,7 +64,8 @@ pub struct CpuModel {
     kernels: Kernels,
     config: Config,
     dtype: Dtype,
-    embedding: Embedding,
+    /// `None` if the head's rows are the embeddings.
+    embedding: Option<Embedding>,
     blocks: Vec<Block>,
     /// Zero-padded like rows.
     last_norm: Vec<f32>,
@@ -103,20 +104,25 @@ impl CpuModel {
     ) -> Result<Self, Error> {
         let Checkpoint { config, tensors } = checkpoint;
         let precision = Precision::of(dtype);
-        let mut blocks = (0..config.blocks)
-            .map(|block| Block::load(checkpoint, dispatch, precision, block))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let last_norm = block::gain(tensors, LAST_NORM)?;
+        // The largest tensors first, one at a time, so that their values in f32 are gone before the
+        // others take memory.
         let shape = (config.vocabulary, config.width);
         let pack = |values: &[f32]| TokenHead::pack(dispatch, precision.head, shape, values, None);
-        // The largest tensors, one at a time.
         let values = tensors.tensor(EMBEDDING)?;
-        let tied = (tensors.head() == EMBEDDING).then(|| pack(&values));
-        let embedding = Embedding::new(precision.embedding, config.width, values);
+        let is_tied = tensors.head() == EMBEDDING;
+        let tied = is_tied.then(|| pack(&values));
+        // int8 is too coarse for embeddings.
+        let is_shared = is_tied && precision.head != Storage::Int8;
+        let embedding =
+            (!is_shared).then(|| Embedding::new(precision.embedding, config.width, values));
         let head = match tied {
             Some(head) => head,
             None => pack(&tensors.tensor(tensors.head())?),
         };
+        let mut blocks = (0..config.blocks)
+            .map(|block| Block::load(checkpoint, dispatch, precision, block))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let last_norm = block::gain(tensors, LAST_NORM)?;
         let linears: usize =
             blocks.iter_mut().flat_map(Block::linears).map(|linear| linear.bytes()).sum();
         let heads = Heads { count: config.key_heads, width: config.head_width };
@@ -131,7 +137,7 @@ impl CpuModel {
             kernels: Kernels::new(dispatch, threads),
             config: config.clone(),
             dtype,
-            weight_bytes: linears + head.bytes() + embedding.bytes(),
+            weight_bytes: linears + head.bytes() + embedding.as_ref().map_or(0, Embedding::bytes),
             embedding,
             last_norm,
             head,
@@ -189,7 +195,10 @@ impl CpuModel {
         for (sequence, held) in sequences.iter().zip(held) {
             token_positions.extend(*held..held + sequence.len());
         }
-        self.embedding.rows(tokens.iter(), x);
+        match &self.embedding {
+            Some(embedding) => embedding.rows(tokens.iter(), x),
+            None => self.head.rows(tokens.iter(), x),
+        }
         for (layer, block) in self.blocks.iter().enumerate() {
             block.project(&mut self.kernels, x, workspace);
             block.rotate(&self.kernels, &self.rope, token_positions, workspace);
@@ -357,5 +366,32 @@ impl Compute for CpuModel {
             peaks: self.kernels.peaks(&|| stopwatch.now_ns()),
         };
         Some(Roofline::new(&phases, limits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::files::Weights;
+
+    /// A tied embedding with the share of all parameters that Qwen2.5-0.5B's has, 28%.
+    #[test]
+    fn a_tied_embedding_is_held_once_beside_its_copy_for_the_search() {
+        let text = r#"{"model_type": "qwen2", "hidden_size": 128, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "intermediate_size": 640, "num_hidden_layers": 4,
+            "vocab_size": 3584, "max_position_embeddings": 64, "tie_word_embeddings": true}"#;
+        let config = Config::parse(text.as_bytes()).unwrap();
+        let checkpoint = Checkpoint::open(&config, Weights::Seeded(1)).unwrap();
+        let parameters = checkpoint.tensors.parameters() as f64;
+        let share = (config.vocabulary * config.width) as f64 / parameters;
+        assert!((share - 0.28).abs() < 0.01, "{share}");
+        for (dtype, width) in [(Dtype::F32, 4.0), (Dtype::F16, 2.0), (Dtype::Bf16, 2.0)] {
+            let model = CpuModel::load(&checkpoint, dtype, Dispatch::best(), 1).unwrap();
+            // The weights, and an int8 copy of the embedding. Norms and biases stay f32.
+            let expected = parameters * (width + share);
+            let found = model.weight_bytes() as f64;
+            assert!((found / expected - 1.0).abs() < 0.01, "{dtype}: {found} of {expected}");
+            assert!(found < 1.2 * width * parameters, "{dtype}: {found}");
+        }
     }
 }
