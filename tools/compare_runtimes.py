@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Times `agent bench` against other T5 runtimes in turn, on the same weights, prompts and threads.
+"""Times `agent bench` against other runtimes in turn, on the same weights, prompts and threads.
 
-    compare_runtimes.py measure --peers PEER_BENCH.py --ct2-python V/bin/python --ov-python W/bin/python \\
+    compare_runtimes.py measure --peers PEER_BENCH.py --python ct2=V/bin/python --python ov=W/bin/python \\
         --agent target/release/agent --model DIR --input in.jsonl --batch-size 8 --record runs.jsonl
+    compare_runtimes.py measure ... --runtimes hf:bf16 ov:int8 llama:q8_0 --own-dtypes bf16 int8 --num-beams 4
     compare_runtimes.py table runs.jsonl
 
 PEER_BENCH.py is a script with `make SHAPE DIR` (weights in the Hugging Face layout) and
-`time RUNTIME DIR --dtype --batch-size --samples --new-tokens --threads`, which prints one JSON line with
-`samples_per_s`. If it is missing, nothing is measured.
+`time RUNTIME DIR --dtype --batch-size --samples --new-tokens --threads --num-beams`, which prints one JSON line
+with `samples_per_s`. If it is missing, nothing is measured.
 
-`measure` runs every runtime once, then alternates --runs times between the best peer in f32, the best peer in
-any dtype, Fleetmark in f32, and Fleetmark in its best dtype. Each run is a separate process and a line of --record,
+`measure` runs every runtime once, then alternates --runs times between the best peer and Fleetmark's best dtype at
+each number of bits for a weight that both have, and in any dtype. Each run is a separate process and a line of --record,
 with the share of the cores that other processes used. Runs above 5% are repeated, at most twice. Recorded runs are
 not repeated, so measuring can be spread over several idle periods of --minutes each.
 `table` prints medians as Markdown. The machine must be otherwise idle.
@@ -25,7 +26,8 @@ import time
 
 PEERS = [("ct2", "f32"), ("ct2", "int8"), ("ov", "f32"), ("ov", "bf16"), ("ov", "int8")]
 OURS = [("ours", "f32"), ("ours", "f16"), ("ours", "bf16"), ("ours", "int8")]
-NAMES = {"ct2": "CTranslate2", "ov": "OpenVINO", "hf": "PyTorch", "ours": "Fleetmark"}
+NAMES = {"ct2": "CTranslate2", "ov": "OpenVINO", "hf": "PyTorch", "llama": "llama.cpp", "ours": "Fleetmark"}
+BITS = {"f32": 32, "f16": 16, "bf16": 16, "int8": 8, "q8_0": 8, "int4": 4, "q4": 4, "q4_0": 4, "q4_k_m": 4}
 MOST_OTHERS = 0.05
 
 
@@ -42,9 +44,11 @@ def cpu_ticks():
 def command(options, side, dtype, samples):
     common = ["--dtype", dtype, "--batch-size", str(options.batch_size), "--samples", str(samples)]
     common += ["--new-tokens", str(options.new_tokens), "--threads", str(options.threads), "--input", options.input]
+    if options.num_beams > 1:
+        common += ["--num-beams", str(options.num_beams)]
     if side == "ours":
         return [options.agent, "bench", "--model", options.model, "--json"] + common
-    python = options.ov_python if side == "ov" else options.ct2_python
+    python = dict(options.python or []).get(side, sys.executable)
     return [python, options.peers, "time", side, options.model] + common
 
 
@@ -61,7 +65,7 @@ def timed(options, side, dtype, samples, phase):
         others = max(0.0, others / (seconds * os.sysconf("SC_CLK_TCK") * os.cpu_count()))
         figures = json.loads(done.stdout.strip().splitlines()[-1])
         line = dict(side=side, dtype=dtype, model=os.path.basename(options.model.rstrip("/")), phase=phase)
-        line |= dict(batch_size=options.batch_size, samples=samples, others=round(others, 3), seconds=round(seconds, 1))
+        line |= dict(batch_size=options.batch_size, num_beams=options.num_beams, samples=samples, others=round(others, 3), seconds=round(seconds, 1))
         line |= {key: figures[key] for key in figures if key not in line and key != "runtime"}
         if others <= MOST_OTHERS or attempt == 2:
             with open(options.record, "a") as record:
@@ -77,7 +81,8 @@ def held(options):
     if os.path.exists(options.record):
         with open(options.record) as record:
             for line in map(json.loads, record):
-                if (line["model"], line["batch_size"]) == (os.path.basename(options.model.rstrip("/")), options.batch_size):
+                wanted = (os.path.basename(options.model.rstrip("/")), options.batch_size, options.num_beams)
+                if (line["model"], line["batch_size"], line.get("num_beams", 1)) == wanted:
                     found.setdefault((line["phase"], line["side"], line["dtype"]), []).append(line["samples_per_s"])
     return found
 
@@ -94,11 +99,15 @@ def measure(options):
                 sys.exit("not finished: run the same command to resume")
             timed(options, *key, samples, phase)
 
-    for key in PEERS + OURS:
+    peers = options.runtimes or PEERS
+    ours = [("ours", dtype) for dtype in options.own_dtypes] if options.own_dtypes else OURS
+    for key in peers + ours:
         run(key, options.survey_samples or options.samples, "survey", 1)
     found = {key[1:]: figures[0] for key, figures in held(options).items() if key[0] == "survey"}
-    best_f32 = max((key for key in PEERS if key[1] == "f32"), key=found.get)
-    turns = [best_f32, max(PEERS, key=found.get), ("ours", "f32"), max(OURS, key=found.get)]
+    turns = []
+    for bits in [32, 16, 8, 4, None]:
+        pairs = [[key for key in keys if bits in (None, BITS[key[1]])] for keys in (peers, ours)]
+        turns += [max(keys, key=found.get) for keys in pairs if all(pairs)]
     for wanted in range(1, options.runs + 1):
         for key in dict.fromkeys(turns):
             run(key, options.samples, "turns", wanted)
@@ -108,10 +117,11 @@ def table(options):
     cells = {}
     with open(options.record) as record:
         for line in map(json.loads, record):
-            cell = cells.setdefault((line["model"], line["batch_size"]), {})
+            beams = line.get("num_beams", 1)
+            model = line["model"] + (f", {beams} beams" if beams > 1 else "")
+            cell = cells.setdefault((model, line["batch_size"]), {})
             cell.setdefault((line["side"], line["dtype"]), {}).setdefault(line["phase"], []).append(line)
     figure = lambda lines: statistics.median(line["samples_per_s"] for line in lines)
-    rows = PEERS + OURS
     for model in dict.fromkeys(model for model, _ in cells):
         sizes = sorted(size for name, size in cells if name == model)
         lines = [line for (name, _), cell in cells.items() if name == model for side in cell.values() for line in side.get("turns", [])]
@@ -120,7 +130,8 @@ def table(options):
         print("| runtime | dtype | " + " | ".join(f"batch {size}" for size in sizes) + " |")
         print("| --- | --- |" + " ---: |" * len(sizes))
         best = {}
-        for key in rows:
+        keys = dict.fromkeys(key for size in sizes for key in cells[model, size])
+        for key in sorted(keys, key=lambda key: key[0] == "ours"):
             texts = []
             for size in sizes:
                 runs = cells[model, size].get(key)
@@ -133,14 +144,18 @@ def table(options):
                 if whole:
                     low, high = (pick(line["samples_per_s"] for line in whole) for pick in (min, max))
                     texts.append(f"**{value:.2f}** ({low:.2f} to {high:.2f})")
-                    for scope in ["any"] + ["f32"] * (key[1] == "f32"):
+                    for scope in (None, BITS[key[1]]):
                         best[kind, scope, size] = max(value, best.get((kind, scope, size), 0))
                 else:
                     texts.append(f"{value:.2f}")
             print(f"| {NAMES[key[0]]} | {key[1]} | " + " | ".join(texts) + " |")
-        for scope, title in (("f32", "Fleetmark f32 / best other f32"), ("any", "Fleetmark best dtype / best other in any dtype")):
-            ratios = [best.get(("ours", scope, size), 0) / best.get(("peer", scope, size), float("nan")) for size in sizes]
-            print(f"| {title} | | " + " | ".join(f"{ratio:.2f} times" for ratio in ratios) + " |")
+        for scope in (32, 16, 8, 4, None):
+            if not all(any((kind, scope, size) in best for size in sizes) for kind in ("ours", "peer")):
+                continue
+            title = f"{scope} bits" if scope else "best dtypes"
+            pairs = [(best.get(("ours", scope, size)), best.get(("peer", scope, size))) for size in sizes]
+            texts = [f"{ours / peer:.2f} times" if ours and peer else "" for ours, peer in pairs]
+            print(f"| Fleetmark / best other, {title} | | " + " | ".join(texts) + " |")
         shares = {}
         for (name, size), cell in cells.items():
             for (side, dtype), phases in cell.items():
@@ -154,18 +169,31 @@ def table(options):
                 print(f"| {dtype} | " + " | ".join(f"{100 * shares.get((dtype, size), float('nan')):.0f} %" for size in sizes) + " |")
 
 
+def pair(separator):
+    """A parser of two texts with `separator` between them."""
+
+    def parse(text):
+        first, found, second = text.partition(separator)
+        if not found:
+            raise argparse.ArgumentTypeError(f"expected A{separator}B, not `{text}`")
+        return first, second
+
+    return parse
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
     measuring = commands.add_parser("measure", help="run all runtimes and record each run")
     measuring.add_argument("--peers", required=True, metavar="PEER_BENCH.py")
-    measuring.add_argument("--ct2-python", default=sys.executable, metavar="PYTHON")
-    measuring.add_argument("--ov-python", default=sys.executable, metavar="PYTHON")
+    measuring.add_argument("--python", action="append", type=pair("="), metavar="RUNTIME=PYTHON")
+    measuring.add_argument("--runtimes", nargs="+", type=pair(":"), metavar="RUNTIME:DTYPE")
+    measuring.add_argument("--own-dtypes", nargs="+", metavar="DTYPE")
     measuring.add_argument("--agent", default="target/release/agent")
     measuring.add_argument("--model", required=True, metavar="DIR")
     measuring.add_argument("--input", required=True, metavar="IN.jsonl")
     measuring.add_argument("--record", required=True, metavar="RUNS.jsonl")
-    for name, default in (("batch-size", 8), ("samples", 64), ("survey-samples", 0), ("new-tokens", 32), ("threads", 2), ("runs", 5)):
+    for name, default in (("batch-size", 8), ("samples", 64), ("survey-samples", 0), ("new-tokens", 32), ("threads", 2), ("runs", 5), ("num-beams", 1)):
         measuring.add_argument(f"--{name}", type=int, default=default)
     measuring.add_argument("--minutes", type=float, default=float("inf"))
     commands.add_parser("table", help="medians of the runs as Markdown").add_argument("record", metavar="RUNS.jsonl")
