@@ -293,7 +293,7 @@ fn read_serverless(mut section: Section<'_, '_, '_>, platform: Platform) -> Opti
     for (key, example) in [
         ("target", "\"ml.m5.large\""),
         ("memory_mb", "4096"),
-        ("usd_per_gb_second", "the price of your region"),
+        ("usd_per_gb_second", "0.00002 (the price of your region)"),
         ("max_concurrency", "20"),
         ("idle_minutes", "5"),
     ] {

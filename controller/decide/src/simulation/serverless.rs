@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn cold_starts_of_one_sandbox_have_their_formula() {
         let (rate, idle_s, cold_start_s, mean_s) = (0.5_f64, 3.0_f64, 0.8, 0.4);
-        let one = Serverless { idle_s, cold_start_s, ..endpoint(1) };
+        let one = Serverless { cold_start_s, idle_s, ..endpoint(1) };
         let time = Service { mean_s, is_exponential: true };
         let found = simulate_serverless(poisson(rate, 400_000, 8), &time, &one, 9);
         let cold = (-rate * idle_s).exp();
