@@ -383,13 +383,14 @@ class Kubernetes:
     def times(self, span_s):
         return np.arange(15.0, span_s, 15.0) + 1e-6
 
-    def wanted(self, now, wanted, ready, arrivals, beyond):
+    def wanted(self, now, wanted, _ready, arrivals, beyond):
         last_minute = bisect.bisect_right(arrivals, now) - bisect.bisect_right(arrivals, now - 60.0)
         self.rate = max(0.0, last_minute / min(now, 60.0) - beyond)
-        ratio = self.rate / max(ready, 1) / self.target
-        recommended = wanted if abs(ratio - 1) <= 0.1 and wanted else math.ceil(max(ready, 1) * ratio - 1e-9)
+        # Of an external metric, the autoscaler divides by all pods, those that start included.
+        ratio = self.rate / max(wanted, 1) / self.target
+        recommended = wanted if abs(ratio - 1) <= 0.1 and wanted else math.ceil(self.rate / self.target - 1e-9)
         self.recommended.append((now, recommended))
-        while self.recommended[0][0] <= now - 300.0:
+        while self.recommended[0][0] < now - 300.0 - 1e-3:
             self.recommended.popleft()
         if recommended > wanted:
             return min(recommended, max(2 * wanted, wanted + 4))
