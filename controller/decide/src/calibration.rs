@@ -2,7 +2,7 @@
 
 use super::candidate::{Measurements, Offered, OpenCell};
 use super::curve::{BatchTimes, Curve};
-use super::options::Predicted;
+use super::prediction::Predicted;
 use super::simulation::{
     Batching, Fleet, Latencies, Policy, Routing, StartUp, WithoutInstance, simulate,
 };

@@ -2,9 +2,8 @@
 
 use super::calibration::{Calibrated, calibrate};
 use super::candidate::{Candidate, CandidateFacts, NotSimulated, candidates};
-use super::options::{
-    Attained, Choice, IndexedCandidate, Predicted, Setting, SizedPolicy, choice, choice_with_base,
-};
+use super::options::{IndexedCandidate, choice, choice_with_base};
+use super::prediction::{Attained, Choice, Predicted, Setting, SizedPolicy};
 use super::serverless::{serverless_choice, stand_ins};
 use rayon::prelude::*;
 use results::Results;

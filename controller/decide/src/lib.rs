@@ -11,6 +11,7 @@ pub mod curve;
 pub mod decision;
 pub mod manifests;
 pub mod options;
+pub mod prediction;
 mod serverless;
 pub mod simulation;
 
@@ -20,6 +21,6 @@ pub use decision::{
     Caveat, Decision, ENOUGH_RUNS, FirstTwo, Input, LEAST_SIMULATIONS, MeasureNext, Nothing,
     SCHEMA_VERSION, TrafficFacts, decide,
 };
-pub use options::{
+pub use prediction::{
     Attained, BaseOfChoice, Choice, HOURS_OF_MONTH, HourOfPeriod, Predicted, SizedPolicy,
 };

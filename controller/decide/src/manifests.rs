@@ -1,7 +1,8 @@
 //! The policy of a choice as files that platforms accept. JSON is YAML, so `kubectl apply -f` takes them, too.
 
 use super::decision::Decision;
-use super::options::{COOLDOWN_S, Choice, SizedPolicy, bounds_beside};
+use super::options::{COOLDOWN_S, bounds_beside};
+use super::prediction::{Choice, SizedPolicy};
 use serde_json::{Value, json};
 use traffic::Platform;
 

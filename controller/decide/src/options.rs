@@ -2,199 +2,24 @@
 
 use super::candidate::{Candidate, CandidateFacts};
 use super::curve::Curve;
+use super::prediction::{
+    BaseOfChoice, Choice, HOUR_S, HOURS_OF_MONTH, Paid, Setting, Simulations, SizedPolicy, meets,
+};
 use super::simulation::{
     Base, BatchTimes, Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot,
     StartUp, WithoutInstance, simulate_types,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use stats::quantile::quantile;
-use traffic::{Demand, Objective, Platform, PolicyKind, Slots, TrafficFile};
+use traffic::{Platform, PolicyKind};
 
-/// Hours of a month: 365.25 days / 12.
-pub const HOURS_OF_MONTH: f64 = 730.5;
 /// Scale-in and scale-out cooldown of target tracking, and the stabilization of a pod autoscaler.
 pub const COOLDOWN_S: u32 = 300;
 /// The notice that AWS gives before it interrupts a spot instance.
 const SPOT_NOTICE_S: f64 = 120.0;
 /// Shares of the full rate of an instance that are tried as targets, the cheapest first.
 const TARGET_SHARES: [f64; 12] = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
-/// A constant rate is simulated for so many requests, but at least an hour and at most a day.
-const CONSTANT_REQUESTS: f64 = 50_000.0;
-const DAY_S: f64 = 86_400.0;
-const HOUR_S: f64 = 3600.0;
-
-/// A predicted figure with the interval that holds 95 % of the simulations.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Predicted {
-    /// The mean of the simulations.
-    pub value: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
-impl Predicted {
-    /// The mean, and the quantiles 2.5 % and 97.5 % (type 7).
-    pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let value = values.iter().sum::<f64>() / values.len() as f64;
-        let end = |probability| quantile(&values, probability).unwrap_or(value);
-        Self { value, low: end(0.025), high: end(0.975) }
-    }
-}
-
-/// Whether an option meets the objective.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Attained {
-    /// In at least 95 % of the simulations, and at the peak.
-    Met,
-    /// In some simulations, or not at the peak.
-    Undecided,
-    Missed,
-}
-
-/// A policy with its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", tag = "policy")]
-pub enum SizedPolicy {
-    Fixed {
-        instances: u32,
-    },
-    /// By requests per second of one instance.
-    Tracking {
-        target_rate: f64,
-        /// Its share of the rate at which an instance is always busy with full batches.
-        target_share: f64,
-    },
-    /// For each hour of the day (24) or of the week from Monday (168), in the time zone of the traffic.
-    Scheduled {
-        instances: Vec<u32>,
-        target_share: f64,
-    },
-    /// A sandbox for each request. It is paid by processing time: instances are billed sandboxes.
-    Serverless {
-        memory_mb: u32,
-        max_concurrency: u32,
-    },
-}
-
-/// The instances of another target that a fleet always has and uses first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct BaseOfChoice {
-    /// Index into the candidates.
-    pub candidate: usize,
-    pub instances: u32,
-    /// An instance gets a request while it has fewer than this many; the others go to the scaled instances.
-    pub spill_at: u32,
-    /// Requests per second that the policy counts on from all of them.
-    pub rate: f64,
-    /// Requests that they answered over all answered ones, 0 to 1.
-    pub answered_share: Predicted,
-    /// Their part of the cost.
-    pub usd_per_month: f64,
-}
-
-/// A candidate with a policy, and what was predicted for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Choice {
-    /// Index into the candidates; of a fleet with a base, that of the instances that the policy scales.
-    pub candidate: usize,
-    /// Null if all instances are of one target.
-    #[serde(default)]
-    pub base: Option<BaseOfChoice>,
-    #[serde(flatten)]
-    pub sized: SizedPolicy,
-    pub attained: Attained,
-    /// Whether it meets the objective with the peak factor, at the batch times as measured.
-    pub meets_at_peak: bool,
-    pub usd_per_month: Predicted,
-    /// The percentile of the objective, in milliseconds.
-    pub latency_ms: Predicted,
-    /// Requests answered within the limit over all, 0 to 1.
-    pub good_share: Predicted,
-    /// Rejected, lost and failed requests over all, 0 to 1.
-    pub error_share: Predicted,
-    /// Processing over paid time, 0 to 1.
-    pub utilization: Predicted,
-    /// Requests that arrived while a requested instance was not ready, 0 to 1.
-    pub cold_start_share: Predicted,
-    /// Paid for instances that the target no longer needed.
-    pub scale_in_tail_usd_per_month: Predicted,
-    pub mean_instances: Predicted,
-    pub most_instances: u32,
-    /// Means of the simulations for each hour of the simulated period.
-    pub hours: Vec<HourOfPeriod>,
-    /// The cost of each simulation; those of one number share their arrivals.
-    pub usd_by_simulation: Vec<f64>,
-}
-
-impl Choice {
-    pub fn is_serverless(&self) -> bool {
-        matches!(self.sized, SizedPolicy::Serverless { .. })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HourOfPeriod {
-    pub requests_per_s: f64,
-    pub instances: f64,
-    pub usd: f64,
-    /// Null in an hour without requests.
-    pub good_share: Option<f64>,
-}
-
-/// What all options share.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
-    pub file: &'a TrafficFile,
-    pub demand: &'a Demand,
-    pub seed: u64,
-    pub simulations: u32,
-}
-
-impl Setting<'_> {
-    /// The length of the simulated period in seconds.
-    pub fn span_s(&self) -> f64 {
-        match self.demand {
-            Demand::Profile(profile) if profile.is_constant() => {
-                let rate = self.demand.mean_rate() * self.file.growth;
-                (CONSTANT_REQUESTS / rate).clamp(HOUR_S, DAY_S)
-            }
-            _ => self.demand.span_s(),
-        }
-    }
-
-    /// The highest rate of an hour, with growth.
-    pub fn busiest_rate(&self) -> f64 {
-        self.demand.rates_by_hour().into_iter().fold(0.0, f64::max) * self.file.growth
-    }
-
-    /// The policies that can be simulated.
-    pub fn policies(&self) -> Vec<PolicyKind> {
-        let has_hours = self.slots().is_some();
-        let mut kinds = self.file.fleet.policies.clone();
-        kinds.retain(|kind| *kind != PolicyKind::Scheduled || has_hours);
-        kinds
-    }
-
-    fn slots(&self) -> Option<Slots> {
-        self.demand.slots(self.file.time_zone)
-    }
-
-    /// The seed of a simulation: the arrivals of one number are the same for all options.
-    pub(super) fn seed_of(&self, number: u32) -> u64 {
-        self.seed.wrapping_add(u64::from(number).wrapping_mul(0x9E37_79B9))
-    }
-
-    fn objective(&self) -> &Objective {
-        &self.file.objective
-    }
-}
 
 /// Sizes a candidate for a policy and predicts its figures; `index` is that of the candidate.
 pub fn choice(
@@ -248,7 +73,7 @@ pub fn choice_with_base(
         let (sized, meets) = planned.sized(kind);
         let seed = setting.seed;
         let outcome = planned.simulated(&sized, planned.curves(), setting.file.growth, seed);
-        let usd = planned.usd(&outcome);
+        let usd = planned.usd(Paid::of(&outcome)) * setting.periods_of_month();
         (planned, sized, meets, usd)
     });
     let key = |meets: bool, usd: f64| if meets { usd } else { f64::INFINITY };
@@ -349,15 +174,10 @@ impl<'a> Planned<'a> {
         BatchTimes { base, scaled: &self.curve }
     }
 
-    /// The cost of a simulation per month.
-    fn usd(&self, outcome: &Outcome) -> f64 {
-        self.usd_of(outcome.paid_s, outcome.base_paid_s) * HOURS_OF_MONTH * HOUR_S
-            / self.setting.span_s()
-    }
-
-    fn usd_of(&self, paid_s: f64, base_paid_s: f64) -> f64 {
+    fn usd(&self, paid: Paid) -> f64 {
+        let Paid { seconds, base_seconds, .. } = paid;
         let base = self.base.as_ref().map_or(0.0, |base| base.of.candidate.facts.usd_per_hour);
-        ((paid_s - base_paid_s) * self.facts().usd_per_hour + base_paid_s * base) / HOUR_S
+        ((seconds - base_seconds) * self.facts().usd_per_hour + base_seconds * base) / HOUR_S
     }
 
     /// The policy with the least instances that meets the objective at the peak.
@@ -532,89 +352,24 @@ impl<'a> Planned<'a> {
                 self.simulated(&sized, BatchTimes { base, scaled: &scaled }, file.growth, seed)
             })
             .collect();
-        let span_hours = self.setting.span_s() / HOUR_S;
-        let per_month = self.facts().usd_per_hour * HOURS_OF_MONTH / span_hours / HOUR_S;
-        let of =
-            |figure: &dyn Fn(&Outcome) -> f64| Predicted::of(outcomes.iter().map(figure).collect());
-        let percentile = file.objective.percentile / 100.0;
-        let limit_ms = |outcome: &Outcome| {
-            outcome.latencies.quantile_s(percentile).unwrap_or_default() * 1000.0
-        };
-        let good_share = of(&Outcome::good_share);
-        let error_share = of(&|outcome| self.error_share(outcome));
-        let most = outcomes.iter().map(|outcome| outcome.most_instances).max().unwrap_or_default();
         let share = sized.share();
-        Choice {
-            candidate: self.scaled.index,
-            base: self.base.as_ref().map(|base| {
-                let paid_hours = f64::from(base.instances) * HOURS_OF_MONTH;
-                let spill_at = base.spill_at(file.objective.latency_ms / 1000.0);
-                BaseOfChoice {
-                    candidate: base.of.index,
-                    instances: base.instances,
-                    spill_at: u32::try_from(spill_at).unwrap_or(u32::MAX),
-                    rate: base.rate(share),
-                    answered_share: of(&Outcome::base_share),
-                    usd_per_month: paid_hours * base.of.candidate.facts.usd_per_hour,
-                }
-            }),
-            attained: attained(&file.objective, good_share, error_share, meets_at_peak),
-            meets_at_peak,
-            usd_per_month: of(&|outcome| self.usd(outcome)),
-            latency_ms: of(&limit_ms),
-            good_share,
-            error_share,
-            utilization: of(&Outcome::utilization),
-            cold_start_share: of(&Outcome::during_start_share),
-            scale_in_tail_usd_per_month: of(&|outcome| outcome.tail_s * per_month),
-            mean_instances: of(&|outcome| outcome.paid_s / self.setting.span_s()),
-            most_instances: u32::try_from(most).unwrap_or(u32::MAX),
-            hours: self.hours(&outcomes),
-            usd_by_simulation: outcomes.iter().map(|one| self.usd(one)).collect(),
-            sized,
-        }
-    }
-
-    fn hours(&self, outcomes: &[Outcome]) -> Vec<HourOfPeriod> {
-        let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
-        let n = outcomes.len() as f64;
-        let hour = |index: usize| {
-            let sum = |of: fn(&super::simulation::Hour) -> f64| {
-                outcomes.iter().map(|outcome| of(&outcome.hours[index])).sum::<f64>()
-            };
-            let (arrived, good) = (sum(|hour| hour.arrived as f64), sum(|hour| hour.good as f64));
-            let [paid_s, base_s] = [sum(|hour| hour.paid_s), sum(|hour| hour.base_paid_s)];
-            let (paid_s, base_s) = (paid_s / n, base_s / n);
-            let length_s = (self.setting.span_s() - index as f64 * HOUR_S).clamp(1.0, HOUR_S);
-            HourOfPeriod {
-                requests_per_s: arrived / n / length_s,
-                instances: paid_s / length_s,
-                usd: self.usd_of(paid_s, base_s),
-                good_share: (arrived > 0.0).then(|| good / arrived),
+        let index = self.scaled.index;
+        let found = Simulations { setting: self.setting, index, sized, meets_at_peak, outcomes };
+        let base = self.base.as_ref().map(|base| {
+            let paid_hours = f64::from(base.instances) * HOURS_OF_MONTH;
+            let spill_at = base.spill_at(file.objective.latency_ms / 1000.0);
+            BaseOfChoice {
+                candidate: base.of.index,
+                instances: base.instances,
+                spill_at: u32::try_from(spill_at).unwrap_or(u32::MAX),
+                rate: base.rate(share),
+                answered_share: found.figure(&Outcome::base_share),
+                usd_per_month: paid_hours * base.of.candidate.facts.usd_per_hour,
             }
-        };
-        (0..count).map(hour).collect()
-    }
-}
-
-/// Whether shares of requests meet the objective.
-pub(super) fn meets(objective: &Objective, good_share: f64, error_share: f64) -> bool {
-    good_share >= objective.percentile / 100.0 && error_share <= objective.max_error_share
-}
-
-pub(super) fn attained(
-    objective: &Objective,
-    good: Predicted,
-    errors: Predicted,
-    meets_at_peak: bool,
-) -> Attained {
-    let needed = objective.percentile / 100.0;
-    if good.high < needed || errors.low > objective.max_error_share {
-        Attained::Missed
-    } else if good.low >= needed && errors.high <= objective.max_error_share && meets_at_peak {
-        Attained::Met
-    } else {
-        Attained::Undecided
+        });
+        let usd = |paid| self.usd(paid);
+        let error_share = |outcome: &Outcome| self.error_share(outcome);
+        found.choice(&usd, &error_share, self.facts().usd_per_hour, base)
     }
 }
 

@@ -5,15 +5,12 @@
 
 use super::candidate::Candidate;
 use super::curve::Curve;
-use super::options::{
-    Choice, HOURS_OF_MONTH, HourOfPeriod, IndexedCandidate, Predicted, Setting, SizedPolicy,
-    attained, meets,
-};
+use super::options::IndexedCandidate;
+use super::prediction::{Choice, Paid, Setting, Simulations, SizedPolicy, meets};
 use super::simulation::{Outcome, Serverless, simulate_serverless};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-const HOUR_S: f64 = 3600.0;
 /// SageMaker ends a request after this time.
 const TIMEOUT_S: f64 = 60.0;
 const MB_OF_GB: f64 = 1024.0;
@@ -61,18 +58,11 @@ impl Endpoint<'_> {
         simulate_serverless(arrivals, curve, &endpoint, seed.wrapping_add(1))
     }
 
-    /// USD for billed seconds and processed requests.
-    fn usd(&self, billed_s: f64, processed: f64) -> f64 {
+    fn usd(&self, paid: Paid) -> f64 {
         let given = self.given;
         let memory_gb = f64::from(given.memory_mb) / MB_OF_GB;
-        let data_gb = processed * given.data_kb_per_request / KB_OF_GB;
-        billed_s * memory_gb * given.usd_per_gb_second + data_gb * given.data_usd_per_gb
-    }
-
-    fn usd_per_month(&self, outcome: &Outcome) -> f64 {
-        let processed: u64 = outcome.hours.iter().map(|hour| hour.processed).sum();
-        let months = self.setting.span_s() / HOUR_S / HOURS_OF_MONTH;
-        self.usd(outcome.paid_s, processed as f64) / months
+        let data_gb = paid.processed * given.data_kb_per_request / KB_OF_GB;
+        paid.seconds * memory_gb * given.usd_per_gb_second + data_gb * given.data_usd_per_gb
     }
 
     fn error_share(&self, outcome: &Outcome) -> f64 {
@@ -93,55 +83,14 @@ impl Endpoint<'_> {
                 self.simulated(&curve, file.growth, seed)
             })
             .collect();
-        let of =
-            |figure: &dyn Fn(&Outcome) -> f64| Predicted::of(outcomes.iter().map(figure).collect());
-        let percentile = file.objective.percentile / 100.0;
-        let limit_ms = |outcome: &Outcome| {
-            outcome.latencies.quantile_s(percentile).unwrap_or_default() * 1000.0
+        let sized = SizedPolicy::Serverless {
+            memory_mb: self.given.memory_mb,
+            max_concurrency: self.given.max_concurrency,
         };
-        let (good_share, error_share) =
-            (of(&Outcome::good_share), of(&|outcome| self.error_share(outcome)));
-        let most = outcomes.iter().map(|outcome| outcome.most_instances).max().unwrap_or_default();
-        Choice {
-            candidate: self.of.index,
-            base: None,
-            sized: SizedPolicy::Serverless {
-                memory_mb: self.given.memory_mb,
-                max_concurrency: self.given.max_concurrency,
-            },
-            attained: attained(&file.objective, good_share, error_share, meets_at_peak),
-            meets_at_peak,
-            usd_per_month: of(&|outcome| self.usd_per_month(outcome)),
-            latency_ms: of(&limit_ms),
-            good_share,
-            error_share,
-            utilization: of(&Outcome::utilization),
-            cold_start_share: of(&Outcome::during_start_share),
-            scale_in_tail_usd_per_month: of(&|_| 0.0),
-            mean_instances: of(&|outcome| outcome.paid_s / self.setting.span_s()),
-            most_instances: u32::try_from(most).unwrap_or(u32::MAX),
-            hours: self.hours(&outcomes),
-            usd_by_simulation: outcomes.iter().map(|one| self.usd_per_month(one)).collect(),
-        }
-    }
-
-    fn hours(&self, outcomes: &[Outcome]) -> Vec<HourOfPeriod> {
-        let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
-        let n = outcomes.len() as f64;
-        let hour = |index: usize| {
-            let of_hour = || outcomes.iter().map(|outcome| outcome.hours[index]);
-            let arrived: u64 = of_hour().map(|hour| hour.arrived).sum();
-            let good: u64 = of_hour().map(|hour| hour.good).sum();
-            let processed: u64 = of_hour().map(|hour| hour.processed).sum();
-            let billed_s = of_hour().map(|hour| hour.paid_s).sum::<f64>() / n;
-            let length_s = (self.setting.span_s() - index as f64 * HOUR_S).clamp(1.0, HOUR_S);
-            HourOfPeriod {
-                requests_per_s: arrived as f64 / n / length_s,
-                instances: billed_s / length_s,
-                usd: self.usd(billed_s, processed as f64 / n),
-                good_share: (arrived > 0).then(|| good as f64 / arrived as f64),
-            }
-        };
-        (0..count).map(hour).collect()
+        let (setting, index) = (self.setting, self.of.index);
+        let found = Simulations { setting, index, sized, meets_at_peak, outcomes };
+        let usd = |paid| self.usd(paid);
+        let error_share = |outcome: &Outcome| self.error_share(outcome);
+        found.choice(&usd, &error_share, 0.0, None)
     }
 }

@@ -1,14 +1,12 @@
 //! The event loop.
 
-use super::outcome::{Hour, Outcome};
+use super::outcome::{HOUR_S, Hour, Outcome, hour_of};
 use super::scaling::{Policy, Scaler, Seen};
 use super::{BatchTime, Batching, Fleet, Routing, WithoutInstance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
-
-const HOUR_S: f64 = 3600.0;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
@@ -562,9 +560,4 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         self.outcome.rejected += self.waiting.len() as u64;
         self.outcome
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an hour of a period")]
-fn hour_of(at_s: f64) -> usize {
-    (at_s.max(0.0) / HOUR_S) as usize
 }

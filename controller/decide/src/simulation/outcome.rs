@@ -2,6 +2,14 @@
 
 use super::latencies::Latencies;
 
+pub(super) const HOUR_S: f64 = 3600.0;
+
+/// The hour of the simulated period that a time is in.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an hour of a period")]
+pub(super) fn hour_of(at_s: f64) -> usize {
+    (at_s.max(0.0) / HOUR_S) as usize
+}
+
 /// Counts of one hour of the simulated period.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Hour {

@@ -4,13 +4,12 @@
 //! A request is processed alone, in the sandbox that became idle last. If none is idle, one is started for it.
 
 use super::BatchTime;
-use super::outcome::{Hour, Outcome};
+use super::outcome::{Hour, Outcome, hour_of};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-const HOUR_S: f64 = 3600.0;
 /// Processing is billed in whole milliseconds.
 const BILLED_PER_S: f64 = 1000.0;
 
@@ -88,11 +87,6 @@ pub fn simulate_serverless<B: BatchTime>(
         outcome.hours[hour].good += u64::from(is_good);
     }
     outcome
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an hour of a period")]
-fn hour_of(at_s: f64) -> usize {
-    (at_s.max(0.0) / HOUR_S) as usize
 }
 
 #[cfg(test)]
