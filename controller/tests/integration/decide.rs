@@ -226,7 +226,7 @@ fn a_serverless_endpoint_and_a_fleet_at_zero_are_ranked() {
     assert!(number(&zero["error_share"]["value"]) > number(&fixed["error_share"]["value"]));
     let shown = String::from_utf8_lossy(&decide(&traffic, &[]).stdout).into_owned();
     for part in [
-        "a serverless endpoint with 2048 MB, if it is as fast as one-thread",
+        "a serverless endpoint with 2048 MiB, if it is as fast as one-thread",
         "Assumed, not measured",
     ] {
         assert!(shown.contains(part), "{shown}");

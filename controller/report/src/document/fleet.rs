@@ -140,7 +140,7 @@ fn name(decision: &Decision, choice: &Choice) -> String {
             format!("a schedule on {target}, {} instances on average", mean(choice))
         }
         SizedPolicy::Serverless { memory_mb, .. } => {
-            format!("a serverless endpoint with {memory_mb} MB, if it is as fast as {target}")
+            format!("a serverless endpoint with {memory_mb} MiB, if it is as fast as {target}")
         }
     };
     format!("{fleet}, with {}", model(facts))
@@ -200,7 +200,7 @@ fn scaling(choice: &Choice) -> String {
             format!("scheduled: {least} to {most}")
         }
         SizedPolicy::Serverless { memory_mb, max_concurrency } => {
-            format!("serverless: {memory_mb} MB, up to {max_concurrency} at a time")
+            format!("serverless: {memory_mb} MiB, up to {max_concurrency} at a time")
         }
     }
 }
@@ -370,7 +370,7 @@ fn next(decision: &Decision) -> Section {
             format!("Measure {} on several hosts (agents = 3).", shortened(target, 80))
         }
         MeasureNext::OnServerless { target, memory_mb } => format!(
-            "Create a serverless endpoint with {memory_mb} MB and measure it (engine = \"http\"): is it as fast as {}, and how long does a cold start take?",
+            "Create a serverless endpoint with {memory_mb} MiB and measure it (engine = \"http\"): is it as fast as {}, and how long does a cold start take?",
             shortened(target, 80)
         ),
         MeasureNext::OnTheTarget { target } => {
@@ -688,7 +688,7 @@ fn caveat(caveat: &Caveat) -> String {
             "The lengths of the trace are not simulated: batch times are those of the measured dialogues.".to_owned()
         }
         Caveat::ServerlessStandIn { target, memory_mb } => format!(
-            "Assumed, not measured: a serverless endpoint with {memory_mb} MB answers a request as fast as {}.",
+            "Assumed, not measured: a serverless endpoint with {memory_mb} MiB answers a request as fast as {}.",
             shortened(target, 80)
         ),
         Caveat::SpotAtOtherPrice { purchase } => format!(
