@@ -99,10 +99,10 @@ impl CampaignState {
         }
         let progress = rule.search.over(search.loads.clone()).follow(&search.runs);
         let name = self.campaign.plan.cells[search.cells[0]].id.clone();
-        let unit = unit(&self.campaign.matrix);
+        let vary = varied(&self.campaign.matrix);
         if progress.steps.len() > search.announced {
             search.announced = progress.steps.len();
-            out.message(format!("search from {name}: {}", announced(progress.steps.last(), unit)));
+            out.message(format!("search from {name}: {}", announced(progress.steps.last(), vary)));
         }
         let candidates = search.cells.clone();
         if let Next::Measure { load, run } = progress.next {
@@ -130,7 +130,7 @@ impl CampaignState {
         let candidates = search.cells.clone();
         let first = &self.campaign.plan.cells[candidates[0]].id;
         let detail =
-            format!("search from {first}: {}", ended(standing, unit(&self.campaign.matrix)));
+            format!("search from {first}: {}", ended(standing, varied(&self.campaign.matrix)));
         out.message(format!("note: {detail}"));
         out.rows.push(Write::Event { at: now.at, kind: "search", detail });
         let runs = self.campaign.plan.runs.iter().enumerate();
@@ -186,26 +186,24 @@ impl CampaignState {
     }
 }
 
-/// Of a load.
-fn unit(matrix: &Matrix) -> &'static str {
-    match matrix.search().map(|search| search.vary).unwrap_or_default() {
-        Varied::RequestRate => "requests/s",
-        Varied::Concurrency => "requests in flight",
-    }
+/// What the searches of a campaign vary.
+fn varied(matrix: &Matrix) -> Varied {
+    matrix.search().map(|search| search.vary).unwrap_or_default()
 }
 
-fn announced(step: Option<&Step>, unit: &str) -> String {
+fn announced(step: Option<&Step>, vary: Varied) -> String {
     let Some(step) = step else { return String::new() };
     let &Step { load, run, requests, good, low, high, .. } = step;
     let share = 100.0 * good as f64 / requests.max(1) as f64;
     format!(
-        "{load} {unit}, run {run}: {share:.1}% of {requests} requests within the limits; {}",
-        interval(low, high, unit)
+        "{load} {}, run {run}: {share:.1}% of {requests} requests within the limits; {}",
+        vary.unit(),
+        interval(low, high, vary)
     )
 }
 
-fn ended(standing: &Standing, unit: &str) -> String {
-    let known = interval(standing.low, standing.high, unit);
+fn ended(standing: &Standing, vary: Varied) -> String {
+    let known = interval(standing.low, standing.high, vary);
     match standing.resolution {
         Resolution::Resolved => format!("{known}, resolved"),
         Resolution::NotResolved { minutes: Some(minutes) } => {
@@ -216,9 +214,10 @@ fn ended(standing: &Standing, unit: &str) -> String {
     }
 }
 
-fn interval(low: Option<f64>, high: Option<f64>, unit: &str) -> String {
+fn interval(low: Option<f64>, high: Option<f64>, vary: Varied) -> String {
+    let unit = vary.unit();
     match (low, high) {
-        (Some(low), Some(high)) => format!("the capacity is {low} to {high} {unit}"),
+        (Some(low), Some(high)) => format!("the capacity is {}", vary.interval(low, high)),
         (Some(low), None) => format!("the capacity is at least {low} {unit}"),
         (None, Some(high)) => format!("the capacity is below {high} {unit}"),
         (None, None) => "the capacity is unknown".to_owned(),

@@ -104,6 +104,29 @@ words!(
     }
 );
 
+impl Varied {
+    /// Of a load.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::RequestRate => "requests/s",
+            Self::Concurrency => "requests in flight",
+        }
+    }
+
+    /// A capacity between the highest load that is kept and the lowest that is missed: `7.9 to 9.4 requests/s`. Of whole
+    /// numbers, the missed one is shown to be too many: `8 to 11 requests in flight` if 12 are missed.
+    pub fn interval(self, kept: f64, missed: f64) -> String {
+        let unit = self.unit();
+        match self {
+            Self::Concurrency if missed - kept > 1.0 => {
+                format!("{kept} to {} {unit}", missed - 1.0)
+            }
+            Self::Concurrency => format!("{kept} {unit}"),
+            Self::RequestRate => format!("{kept} to {missed} {unit}"),
+        }
+    }
+}
+
 /// A search for the highest load that keeps the objective.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Search {
@@ -142,9 +165,7 @@ impl Search {
         }
         rates
     }
-}
 
-impl Search {
     /// The candidates of a closed loop, ascending: the same sequence in whole numbers, each once. They are multiples of the
     /// agents that share the requests in flight, so that all of them end a run at about the same time.
     #[expect(

@@ -95,9 +95,10 @@ fn head(
             1 => "1 search".to_owned(),
             several => format!("{several} searches"),
         };
-        let [highest, unit, each] = match search.vary {
-            Varied::RequestRate => ["request rate", "requests/s", "rate"],
-            Varied::Concurrency => ["number of requests in flight", "requests in flight", "number"],
+        let unit = search.vary.unit();
+        let [highest, each] = match search.vary {
+            Varied::RequestRate => ["request rate", "rate"],
+            Varied::Concurrency => ["number of requests in flight", "number"],
         };
         writeln!(
             out,

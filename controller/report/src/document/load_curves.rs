@@ -5,7 +5,7 @@ use super::cost::fill;
 use super::naming::{Named, Names, dtype};
 use super::table::{Column, Entry, Table, Tone, described};
 use super::{Block, Detail, Figure, Section, shortened};
-use crate::sentences::{capacity, limited, objective, unit};
+use crate::sentences::{capacity, limited, objective};
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Join, Panel, Plane, Spot};
 use plot::chart::scale::{Spread, Zero};
@@ -294,7 +294,7 @@ fn breaks(sweep: &Sweep<'_>) -> Vec<String> {
         return Vec::new();
     }
     let needed = first.slo.percentile / 100.0;
-    let unit = unit(varied(std::slice::from_ref(sweep)));
+    let unit = varied(std::slice::from_ref(sweep)).unit();
     let of_limit = |place: usize| {
         let LimitShare { metric, limit_ms, .. } = first.limits[place];
         let within = |goodput: &Goodput| goodput.limits.get(place).and_then(|limit| limit.within);
@@ -329,7 +329,7 @@ fn steps(of: &CapacityOf, place: usize) -> Option<Block> {
             Entry::given(step.high).because("shown to miss the objective".to_owned()),
         ]
     });
-    let unit = unit(search.vary);
+    let unit = search.vary.unit();
     let columns = vec![
         Column::figures("Step", ""),
         column(search.vary),

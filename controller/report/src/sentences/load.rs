@@ -4,7 +4,7 @@ use super::limitation::limitation;
 use super::{beams, counted, lookup};
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
-use results::{CapacityOf, CapacitySearch, Entry, ReplayedTrace, Scale, Varied};
+use results::{CapacityOf, CapacitySearch, Entry, ReplayedTrace, Scale};
 use stats::arrivals::Burstiness;
 use stats::precision::Look;
 use stats::search::Resolution;
@@ -111,14 +111,11 @@ pub(crate) fn against_poisson(found: &Burstiness) -> String {
 /// What a search found: `up to a capacity of 7.9 to 9.4 requests/s (95% CI)`. In closed loop, whose loads are whole
 /// numbers, `up to a capacity of 8 to 11 requests in flight (95% CI)`, of which 12 are shown to be too many.
 pub(crate) fn searched(search: &CapacitySearch) -> String {
-    let unit = unit(search.vary);
+    let unit = search.vary.unit();
     let found = match (search.low, search.high) {
-        (Some(low), Some(high)) if search.vary == Varied::Concurrency => {
-            let interval =
-                if high - low > 1.0 { format!("{low} to {}", high - 1.0) } else { low.to_string() };
-            format!("up to a capacity of {interval} {unit} (95% CI)")
+        (Some(low), Some(high)) => {
+            format!("up to a capacity of {} (95% CI)", search.vary.interval(low, high))
         }
-        (Some(low), Some(high)) => format!("up to a capacity of {low} to {high} {unit} (95% CI)"),
         (Some(low), None) => format!("at {low} {unit}; its capacity may be higher"),
         (None, Some(high)) => format!("below {high} {unit} at most"),
         (None, None) => "up to an unknown load".to_owned(),
@@ -130,14 +127,6 @@ pub(crate) fn searched(search: &CapacitySearch) -> String {
             format!("{found}, not resolved: about {minutes} more minutes of load")
         }
         Resolution::NotResolved { minutes: None } => format!("{found}, not resolved"),
-    }
-}
-
-/// Of a load.
-pub(crate) fn unit(vary: Varied) -> &'static str {
-    match vary {
-        Varied::RequestRate => "requests/s",
-        Varied::Concurrency => "requests in flight",
     }
 }
 

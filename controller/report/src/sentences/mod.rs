@@ -19,7 +19,7 @@ pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};
 pub(crate) use load::{
     against_poisson, arrivals, at_capacity, break_even_range, capacity, limited, objective,
-    queue_delay, repeats, searched, unit,
+    queue_delay, repeats, searched,
 };
 pub(crate) use stress::sentences as stress;
 pub(crate) use validity::{cause, causes};
