@@ -108,10 +108,11 @@ fn has_system(results: &Results) -> bool {
 }
 
 fn engines(results: &Results) -> Table {
+    let has_system = has_system(results);
     let mut rows: Vec<Vec<Entry>> = Vec::new();
     for entry in &results.results {
         let Some(engine) = &entry.engine else { continue };
-        let row = engine_row(results, entry, engine);
+        let row = engine_row(results, entry, engine, has_system);
         if !rows.contains(&row) {
             rows.push(row);
         }
@@ -127,7 +128,7 @@ fn engines(results: &Results) -> Table {
         Column::words("Weights, SHA-256"),
         Column::words("Notes"),
     ];
-    if has_system(results) {
+    if has_system {
         columns.insert(SYSTEM, Column::words("System message"));
     }
     Table::new("engines", "Engines", Detail::Page, columns, rows.into_iter())
@@ -138,7 +139,12 @@ const LONGEST_PROMPT: usize = 120;
 const SYSTEM: usize = 5;
 const UNSEEN: &str = "the files behind an endpoint aren't visible";
 
-fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec<Entry> {
+fn engine_row(
+    results: &Results,
+    entry: &results::Entry,
+    engine: &Engine,
+    has_system: bool,
+) -> Vec<Entry> {
     let mut notes: Vec<String> = engine.endpoint.iter().cloned().collect();
     notes.extend(engine.notes.iter().cloned());
     notes.extend(engine.adapter_sha256.iter().map(|hash| format!("adapter {}", start(hash))));
@@ -172,7 +178,7 @@ fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec
         },
         Entry::words(if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
     ];
-    if has_system(results) {
+    if has_system {
         let system = match &engine.system {
             Some(text) => Entry::words(shortened(text, LONGEST_PROMPT)).because(text.clone()),
             None => Entry::words("none"),
