@@ -2,8 +2,8 @@
 
 use super::Precision;
 use super::norm::{LayerNorm, Norm};
-use crate::checkpoint::Checkpoint;
-use crate::config::{Biases, Config, Gate, NormKind, Stack};
+use crate::checkpoint::{Checkpoint, Stacked};
+use crate::config::{Config, Gate, NormKind, Stack};
 use crate::layout::{Layer, Projection};
 use checkpoint::{Error, bias_of};
 use kernels::{Dispatch, Epilogue, Heads, Kernels, Layout, Rows, Storage, Weights};
@@ -37,19 +37,10 @@ impl Loader<'_> {
 
     /// Stacks tensors for one product.
     fn linear(&self, form: Form, names: Vec<String>) -> Result<Linear, Error> {
-        let inputs = self.checkpoint.tensors.inputs(&names[0]);
-        let mut values = self.checkpoint.tensors.stacked(&names)?;
-        if let Some(queries) = form.queries {
-            queries.apply(&mut values, inputs);
-        }
+        let Stacked { inputs, values, bias } = self.checkpoint.stacked(&names, form.queries)?;
         let shape = (values.len() / inputs, inputs);
         let mut weights = Weights::pack(self.dispatch, form.storage, form.layout, shape, &values);
-        if self.config().biases == Biases::All {
-            let names: Vec<String> = names.iter().map(|name| bias_of(name)).collect();
-            let mut bias = self.checkpoint.tensors.stacked(&names)?;
-            if let Some(queries) = form.queries {
-                queries.apply(&mut bias, 1);
-            }
+        if let Some(bias) = bias {
             weights = weights.with_bias(&bias);
         }
         Ok(Linear::new(weights, names, form.queries))
@@ -95,14 +86,8 @@ impl Loader<'_> {
         let config = self.config();
         let name =
             |projection: &Projection| config.family.attention(stack, block, layer, *projection);
-        let factor = config.query_scale(stack);
-        let has_queries = projections.contains(&Projection::Query) && factor < 1.0;
-        let queries = QueryScale { rows: config.stack(stack).inner(), factor };
-        let form = Form {
-            storage: self.precision.most,
-            layout: Layout::Plain,
-            queries: has_queries.then_some(queries),
-        };
+        let queries = self.checkpoint.query_scale(stack, projections);
+        let form = Form { storage: self.precision.most, layout: Layout::Plain, queries };
         self.linear(form, projections.iter().map(name).collect())
     }
 

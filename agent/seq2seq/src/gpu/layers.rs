@@ -1,8 +1,8 @@
 //! Layers shared by encoder and decoder: checked tensors in, weights in the GPU's memory out.
 
 use super::{Error, Precision};
-use crate::checkpoint::Checkpoint;
-use crate::config::{Activation, Biases, Config, Gate, NormKind, NormPlace, Positions, Stack};
+use crate::checkpoint::{Checkpoint, Stacked};
+use crate::config::{Activation, Config, Gate, NormKind, NormPlace, Positions, Stack};
 use crate::layout::{Layer, Projection};
 use crate::position::{Buckets, Direction};
 use ::layers::QueryScale;
@@ -178,23 +178,9 @@ impl Loader<'_> {
 
     /// Stacks tensors for one product. `queries`: if the first of them are queries.
     fn linear(&self, names: &[String], queries: Option<QueryScale>) -> Result<Linear, Error> {
-        let inputs = self.checkpoint.tensors.inputs(&names[0]);
-        let mut values = self.checkpoint.tensors.stacked(names)?;
-        if let Some(queries) = queries {
-            queries.apply(&mut values, inputs);
-        }
+        let Stacked { inputs, values, bias } = self.checkpoint.stacked(names, queries)?;
         let weights = Weights::new(self.gpu, self.precision.most, inputs, &values)?;
-        let bias = match self.config().biases {
-            Biases::None => None,
-            Biases::All => {
-                let names: Vec<String> = names.iter().map(|name| bias_of(name)).collect();
-                let mut bias = self.checkpoint.tensors.stacked(&names)?;
-                if let Some(queries) = queries {
-                    queries.apply(&mut bias, 1);
-                }
-                Some(Buffer::from_slice(self.gpu, &bias)?)
-            }
-        };
+        let bias = bias.map(|bias| Buffer::from_slice(self.gpu, &bias)).transpose()?;
         Ok(Linear::new(Arc::new(weights), bias))
     }
 
@@ -264,10 +250,7 @@ impl Loader<'_> {
             .iter()
             .map(|projection| config.family.attention(stack, block, layer, *projection))
             .collect();
-        let factor = config.query_scale(stack);
-        let has_queries = projections.contains(&Projection::Query) && factor < 1.0;
-        let queries = QueryScale { rows: config.stack(stack).inner(), factor };
-        self.linear(&names, has_queries.then_some(queries))
+        self.linear(&names, self.checkpoint.query_scale(stack, projections))
     }
 
     pub(super) fn attention(
