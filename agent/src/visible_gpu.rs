@@ -7,6 +7,7 @@
 
 use model::telemetry::Gpu;
 use ops::environment;
+use seq2seq::device::{DeviceName, uuid_begins_with};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,16 +39,10 @@ pub fn make_visible(device: &str, nvml_library: Option<&Path>) -> Result<(), Err
 
 /// The value of the variable that this device needs. `None`: the present one, if any.
 pub fn needed(device: &str, nvml_library: Option<&Path>) -> Result<Option<String>, Error> {
-    let Some(start) = uuid_of(device) else { return Ok(None) };
+    let Some(DeviceName::Uuid(start)) = DeviceName::parse(device) else { return Ok(None) };
     let named = environment::variable("FLEETMARK_NVML_LIBRARY").map(PathBuf::from);
     let gpus = telemetry::gpus(nvml_library.or(named.as_deref())).unwrap_or_default();
-    value(device, start, &gpus, environment::variable(VARIABLE).as_deref())
-}
-
-/// The UUID, or its beginning, of `cuda:GPU-...` or `cuda:MIG-...`.
-fn uuid_of(device: &str) -> Option<&str> {
-    let name = device.strip_prefix("cuda:")?;
-    (name.starts_with("GPU-") || name.starts_with("MIG-")).then_some(name)
+    value(device, &start, &gpus, environment::variable(VARIABLE).as_deref())
 }
 
 fn value(
@@ -85,10 +80,7 @@ fn chosen(
     let list = |gpus: &[&Gpu]| -> String {
         gpus.iter().map(|gpu| format!("cuda:{}", gpu.uuid)).collect::<Vec<_>>().join(", ")
     };
-    let begins = |gpu: &Gpu| {
-        gpu.uuid.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
-    };
-    let found: Vec<&Gpu> = gpus.iter().filter(|gpu| begins(gpu)).collect();
+    let found: Vec<&Gpu> = gpus.iter().filter(|gpu| uuid_begins_with(&gpu.uuid, start)).collect();
     let device = device.to_owned();
     match found[..] {
         [one] => {
@@ -127,7 +119,7 @@ mod tests {
     }
 
     fn needed(device: &str, gpus: &[Gpu], present: Option<&str>) -> Result<Option<String>, String> {
-        let start = uuid_of(device).unwrap();
+        let start = device.strip_prefix("cuda:").unwrap();
         value(device, start, gpus, present).map_err(|error| error.to_string())
     }
 
@@ -141,7 +133,7 @@ mod tests {
         assert_eq!(needed("cuda:GPU-b", whole, None), Ok(None), "it shows all");
         assert_eq!(needed("cuda:GPU-", whole, None), Ok(None), "it judges the name");
         for device in ["cpu", "cuda:0", "cuda:x"] {
-            assert_eq!(uuid_of(device), None, "{device}");
+            assert_eq!(super::needed(device, None).unwrap(), None, "{device}");
         }
     }
 

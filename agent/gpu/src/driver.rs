@@ -140,6 +140,11 @@ impl DeviceName {
     }
 }
 
+/// Whether a UUID begins with `start`, whatever the case of its letters.
+pub fn uuid_begins_with(uuid: &str, start: &str) -> bool {
+    uuid.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+}
+
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -281,12 +286,6 @@ struct Visible {
     device: sys::CUdevice,
 }
 
-impl Visible {
-    fn begins_with(&self, start: &str) -> bool {
-        self.uuid.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
-    }
-}
-
 /// Whether the driver's name is that of an instance of MIG, such as `NVIDIA A100-SXM4-40GB MIG
 /// 1g.5gb`.
 fn is_instance(name: &str) -> bool {
@@ -308,7 +307,7 @@ fn named(name: &DeviceName, visible: &[Visible]) -> Result<Visible, Error> {
             all.iter().filter(|(ordinal, _)| ordinal == wanted).copied().collect()
         }
         DeviceName::Uuid(wanted) => {
-            all.iter().filter(|(_, gpu)| gpu.begins_with(wanted)).copied().collect()
+            all.iter().filter(|(_, gpu)| uuid_begins_with(&gpu.uuid, wanted)).copied().collect()
         }
     };
     match found[..] {

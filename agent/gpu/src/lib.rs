@@ -15,7 +15,7 @@ mod memory;
 mod ranges;
 mod weights;
 
-pub use driver::{Capability, DeviceName, Driver, Error, Gpu, Version};
+pub use driver::{Capability, DeviceName, Driver, Error, Gpu, Version, uuid_begins_with};
 pub use graph::Graph;
 pub use kernels::{
     Activation, Attention, Bias, Destination, Embed, Fork, Form, Gate, HEAD_WIDTH, Kernels, Keys,

@@ -1,9 +1,11 @@
 //! Devices for inference.
 
-use gpu::{Buffer, DeviceName, Driver, Gpu, Kernels, Norm};
+use gpu::{Buffer, Driver, Gpu, Kernels, Norm};
 use model::engine::Dtype;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use gpu::{DeviceName, uuid_begins_with};
 
 #[derive(Debug, Clone)]
 pub struct Device {
