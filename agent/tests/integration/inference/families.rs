@@ -133,17 +133,20 @@ fn rows_that_join_a_running_batch_are_what_they_are_alone() {
     }
 }
 
+/// A committed model takes 96 tokens of a prompt and of a summary, and refuses more.
+pub(super) fn assert_positions_are_limited(model: &str, compute: &mut impl Compute) {
+    let error = compute.encode(&[&[5; 97]], 8).unwrap_err();
+    let expected =
+        format!("97 tokens: this {model} has 96 positions for a prompt and as many for a summary");
+    assert_eq!(error.detail, expected);
+    assert!(compute.encode(&[&[5; 4]], 97).is_err());
+    assert!(compute.encode(&[&[5; 96]], 96).is_ok());
+}
+
 #[test]
 fn more_tokens_than_there_are_positions_are_refused() {
     for model in MODELS {
-        let mut compute = committed(model).load(Dtype::F32);
-        let error = compute.encode(&[&[5; 97]], 8).unwrap_err();
-        let expected = format!(
-            "97 tokens: this {model} has 96 positions for a prompt and as many for a summary"
-        );
-        assert_eq!(error.detail, expected);
-        assert!(compute.encode(&[&[5; 4]], 97).is_err());
-        assert!(compute.encode(&[&[5; 96]], 96).is_ok());
+        assert_positions_are_limited(model, &mut committed(model).load(Dtype::F32));
     }
 }
 

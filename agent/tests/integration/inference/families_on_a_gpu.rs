@@ -3,7 +3,7 @@
 //!
 //! Needs a driver: that of a GPU, or the software GPU of `tests/cuda_standin` on the loader's path.
 
-use super::families::{MODELS, Seq2Seq, committed, distance};
+use super::families::{MODELS, Seq2Seq, assert_positions_are_limited, committed, distance};
 use super::fixture::{Batches, checkpoint};
 use super::generated::{ADAPTERS, Case, Fixture};
 use super::logits::Distance;
@@ -159,12 +159,6 @@ fn a_step_has_as_many_launches_as_one_of_t5() {
 fn more_tokens_than_there_are_positions_are_refused() {
     for model in MODELS {
         let mut compute = load(&committed(model), None, Dtype::F32, Launches::Eager);
-        let error = compute.encode(&[&[5; 97]], 8).unwrap_err();
-        let expected = format!(
-            "97 tokens: this {model} has 96 positions for a prompt and as many for a summary"
-        );
-        assert_eq!(error.detail, expected);
-        assert!(compute.encode(&[&[5; 4]], 97).is_err());
-        assert!(compute.encode(&[&[5; 96]], 96).is_ok());
+        assert_positions_are_limited(model, &mut compute);
     }
 }
