@@ -3,7 +3,7 @@
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
 /// `major`. 3.0: each engine has a prompt and settings of its own, and loads have arrival processes and
 /// recorded arrivals, all of which an older agent would ignore.
-pub const PROTOCOL: Version = Version { major: 3, minor: 1 };
+pub const PROTOCOL: Version = Version { major: 3, minor: 2 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

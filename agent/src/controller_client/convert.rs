@@ -94,6 +94,7 @@ pub(super) fn samples(measured: Measured) -> wire::Samples {
 pub(super) fn activity(activity: Activity) -> wire::Activity {
     match activity {
         Activity::Idle => wire::Activity::Idle,
+        Activity::Queued => wire::Activity::Queued,
         Activity::Loading => wire::Activity::Loading,
         Activity::Warming => wire::Activity::Warming,
         Activity::Waiting => wire::Activity::Waiting,

@@ -50,7 +50,8 @@ impl Spans {
             Activity::Warming => "warming",
             Activity::Waiting => "waiting for the other agents",
             Activity::Measuring => "measuring",
-            Activity::Idle => return,
+            // It waits since it was leased.
+            Activity::Queued | Activity::Idle => return,
         };
         // End the previous span first.
         self.phase = None;

@@ -26,15 +26,20 @@ impl MachineLock {
         Self { name: format!("fleetmark/measuring/{:.32}", sha256_of(boot_id)) }
     }
 
-    /// Waits for the lock. `None` if cancelled.
-    pub(super) fn acquire(&self, is_cancelled: impl Fn() -> bool) -> Option<MachineGuard> {
-        let mut has_told = false;
+    /// Waits for the lock. `None` if cancelled. Calls `queued` before it waits, if another process holds it.
+    pub(super) fn acquire(
+        &self,
+        is_cancelled: impl Fn() -> bool,
+        queued: impl FnOnce(),
+    ) -> Option<MachineGuard> {
+        let mut queued = Some(queued);
         loop {
             match self.try_acquire() {
                 Ok(held) => return Some(held),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    if !std::mem::replace(&mut has_told, true) {
+                    if let Some(queued) = queued.take() {
                         tracing::info!("waiting for another process that measures on this machine");
+                        queued();
                     }
                 }
                 Err(error) => {
@@ -63,21 +68,26 @@ fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn one_measures_at_a_time_and_the_next_waits() {
         let machine_lock = MachineLock::on("one_measures_at_a_time");
-        let held = machine_lock.acquire(|| true);
+        let queued = Cell::new(0);
+        let acquire = || machine_lock.acquire(|| true, || queued.set(queued.get() + 1));
+        let held = acquire();
         assert!(held.is_some());
-        assert!(machine_lock.acquire(|| true).is_none(), "it was taken twice");
+        assert_eq!(queued.get(), 0);
+        assert!(acquire().is_none(), "it was taken twice");
+        assert_eq!(queued.get(), 1);
         drop(held);
-        assert!(machine_lock.acquire(|| true).is_some());
+        assert!(acquire().is_some());
     }
 
     #[test]
     fn machines_do_not_wait_for_each_other() {
         let (one, other) = (MachineLock::on("one"), MachineLock::on("other"));
-        let _held = one.acquire(|| true);
-        assert!(other.acquire(|| true).is_some());
+        let _held = one.acquire(|| true, || {});
+        assert!(other.acquire(|| true, || {}).is_some());
     }
 }

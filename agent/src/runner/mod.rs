@@ -75,6 +75,8 @@ pub struct Measured {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     Idle,
+    /// Waits for another process that measures on the machine.
+    Queued,
     Loading,
     Warming,
     /// Warmed up, and waits for [`Runner::begin`].

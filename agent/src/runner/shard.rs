@@ -164,7 +164,9 @@ impl<E: Engines> ShardRunner<E> {
             let cancelled = Arc::clone(&self.signals.cancelled);
             move || cancelled.load(Ordering::Relaxed) >= offer.attempt
         };
-        let _turn = self.machine_lock.acquire(&is_cancelled).ok_or_else(cancelled)?;
+        let queued = || self.report(now(Activity::Queued));
+        let guard = self.machine_lock.acquire(&is_cancelled, queued);
+        let _guard = guard.ok_or_else(cancelled)?;
         self.report(now(Activity::Loading));
         let loading = self.load(spec, offer)?;
         let (real, synthetic) = (self.real.clone(), self.synthetic.clone());

@@ -1,6 +1,6 @@
 //! What a campaign reacts to.
 
-use super::RunCheck;
+use super::{RunCheck, Stage};
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::ids::{AgentId, HostId, SampleId};
@@ -44,8 +44,8 @@ pub enum AgentReport {
     Preparing,
     /// A heartbeat, or a shard was accepted.
     Alive,
-    /// It warmed up for an attempt that starts together with others. Repeated with every heartbeat.
-    Warmed { shard: usize, attempt: u64 },
+    /// How far its attempt is. Repeated with every heartbeat.
+    Reached { shard: usize, attempt: u64, stage: Stage },
     /// It measured something.
     Batch(BatchReport),
     /// Windows in chronological order, metrics that can no longer be measured, and the number of windows dropped.

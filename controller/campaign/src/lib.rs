@@ -30,6 +30,6 @@ pub use event::{CampaignEvent, Latency, Observer};
 pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now, ShardSignature};
 pub use offer::{Batch, OfferedLoad, Request, ShardOffer};
 pub use progress::{CellProgress, Progress};
-pub use scheduler::{Ending, Limits};
+pub use scheduler::{Ending, Limits, Stage};
 pub use search::SearchRule;
 pub use state::{CampaignOptions, CampaignState, Stored};

@@ -198,9 +198,10 @@ impl CampaignState {
                 self.require_rejoin(&agent, out);
                 scheduler::Event::Alive { agent }
             }
-            AgentReport::Warmed { shard, attempt } => {
+            AgentReport::Reached { shard, attempt, stage } => {
                 if self.holds(&agent, shard, attempt) {
-                    self.decide(scheduler::Event::Warmed { shard, attempt }, now, out);
+                    let event = scheduler::Event::Reached { shard, attempt, stage };
+                    self.decide(event, now, out);
                 }
                 self.require_rejoin(&agent, out);
                 scheduler::Event::Alive { agent }
@@ -467,6 +468,11 @@ impl CampaignState {
             Note::AgentLost { agent, shard, reason } => {
                 out.events.push(CampaignEvent::ShardLost { shard, reason });
                 ("agent_lost", format!("agent {agent} was lost in {}: {reason}", cell(shard)))
+            }
+            Note::AgentQueued { agent } => {
+                let detail =
+                    format!("agent {agent} waits: another process measures on its machine");
+                ("agent_queued", detail)
             }
             Note::AttemptFailed { shard, failure } => {
                 ("attempt_failed", format!("{} failed and will be retried: {failure}", cell(shard)))

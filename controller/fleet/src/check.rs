@@ -3,7 +3,7 @@
 //! Impossible names and counts are refused; descriptive text is truncated, and escaped where it would act.
 
 use super::Options;
-use campaign::{AgentReport, BatchReport};
+use campaign::{AgentReport, BatchReport, Stage};
 use model::engine::EngineFacts;
 use model::generation::Settings;
 use model::ids::{self, AgentId, HostId, TargetName};
@@ -146,16 +146,32 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     Ok(Ok(facts))
 }
 
+fn stage(activity: wire::Activity) -> Option<Stage> {
+    match activity {
+        wire::Activity::Queued => Some(Stage::Queued),
+        wire::Activity::Loading | wire::Activity::Warming => Some(Stage::MachineHeld),
+        wire::Activity::Waiting => Some(Stage::Warmed),
+        wire::Activity::Unspecified
+        | wire::Activity::Idle
+        | wire::Activity::Measuring
+        | wire::Activity::Draining => None,
+    }
+}
+
 /// A report of a joined agent. [`super::stream_protocol`] has checked the order of its messages, and
 /// [`super::signatures`] adds the signature of a finished shard.
 pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
     Ok(match message {
-        Message::Heartbeat(message) if message.activity() == wire::Activity::Waiting => {
-            AgentReport::Warmed { shard: index(message.shard), attempt: message.attempt }
-        }
-        Message::Heartbeat(_) | Message::ShardAccepted(_) => AgentReport::Alive,
+        Message::Heartbeat(message) => match stage(message.activity()) {
+            None => AgentReport::Alive,
+            Some(stage) => {
+                let wire::Heartbeat { shard, attempt, .. } = message;
+                AgentReport::Reached { shard: index(shard), attempt, stage }
+            }
+        },
+        Message::ShardAccepted(_) => AgentReport::Alive,
         Message::Telemetry(message) => AgentReport::Telemetry {
             // An invalid window is dropped; the agent stays.
             windows: message

@@ -5,6 +5,9 @@ use super::{Action, Joint, Offer, Phase, Scheduler};
 use model::ids::{AgentId, HostId};
 use std::{collections::BTreeSet, time::Duration};
 
+/// The number of an attempt whose offer is deferred.
+const NOT_OFFERED: u64 = 0;
+
 impl Scheduler {
     /// Offers shards in plan order until no idle agent suits any waiting shard.
     pub(super) fn dispatch(&mut self, now: Duration, actions: &mut Vec<Action>) {
@@ -18,13 +21,28 @@ impl Scheduler {
         while let Some(pairs) = self.next_pairs() {
             let joint = self.joint(&pairs);
             for ((shard, agent), joint) in pairs.into_iter().zip(joint) {
+                let is_together = joint.is_some();
                 let offer = self.lease(shard, &agent, joint, now);
-                if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.heard = agent.heard.max(now);
+                if is_together {
+                    self.defer(offer);
+                } else {
+                    self.send(offer, now, actions);
                 }
-                actions.push(Action::Offer(offer));
             }
         }
+        self.send_deferred(now, actions);
+    }
+
+    pub(super) fn next_attempt(&mut self) -> u64 {
+        self.last_attempt += 1;
+        self.last_attempt
+    }
+
+    pub(super) fn send(&mut self, offer: Offer, now: Duration, actions: &mut Vec<Action>) {
+        if let Some(agent) = self.agents.get_mut(&offer.agent) {
+            agent.heard = agent.heard.max(now);
+        }
+        actions.push(Action::Offer(offer));
     }
 
     /// The earliest waiting shard that an idle agent can measure, and the agent; or the open shards of its run that are
@@ -103,8 +121,8 @@ impl Scheduler {
             *last += 1;
             *last
         });
-        self.last_attempt += 1;
-        let attempt = self.last_attempt;
+        // Numbers grow in the order of the offers.
+        let attempt = if joint.is_some() { NOT_OFFERED } else { self.next_attempt() };
         let busy = self.hosts.entry(host.clone()).or_default();
         busy.is_busy = true;
         busy.last_segment = Some(Segment { agent: id.clone(), run, number: segment });
@@ -120,10 +138,9 @@ impl Scheduler {
             attempt,
             progress_at: now,
             has_progress: false,
-            phase: match joint {
-                Some(_) => state::Phase::Warming,
-                None => state::Phase::Started,
-            },
+            queued_since: None,
+            is_queue_noted: false,
+            phase: state::Phase::Started,
         });
         Offer {
             agent: id.clone(),

@@ -1,12 +1,14 @@
 //! Runs whose shards are measured at the same time: each agent puts its part of the load on one endpoint.
 //!
-//! All open shards of such a run are leased in one step, to agents on different hosts. Each agent warms up and waits; the
-//! last one starts all. If an attempt breaks off, the others would continue with a part of the load, so they are revoked, and
+//! All open shards of such a run are leased in one step, to agents on different hosts. An agent holds its machine until its
+//! attempt ends, and may have to wait for it; so the attempts are offered in the order of the hosts, each when the agent
+//! before holds its machine. Two campaigns on the same machines can't wait for each other then. Each agent warms up and
+//! waits; the last one starts all. If an attempt breaks off, the others would continue with a part of the load, so they are revoked, and
 //! what is left of all shards starts again together. An agent whose shard is done doesn't take part again: the others
 //! share the whole load. Of a sustained load, all agents measure each window, or it is given up.
 
-use super::state::{Lease, Phase, Status};
-use super::{Action, Joint, Scheduler, Shard, Work};
+use super::state::{Phase, Status};
+use super::{Action, Joint, Offer, Scheduler, Shard, Work};
 use model::ids::{AgentId, HostId};
 use model::load::Share;
 use std::cmp::Reverse;
@@ -59,17 +61,55 @@ impl Scheduler {
         (0..pairs.len()).map(|index| is_together.then(|| place(index))).collect()
     }
 
-    /// An agent warmed up; the last one of its run starts all.
-    pub(super) fn warm(
-        &mut self,
-        shard: usize,
-        attempt: u64,
-        now: Duration,
-        actions: &mut Vec<Action>,
-    ) {
-        if !self.is_current(shard, attempt) {
-            return;
+    /// Keeps the offer of a leased shard until its turn.
+    pub(super) fn defer(&mut self, offer: Offer) {
+        let shard = offer.shard;
+        if let Status::Leased(lease) = &mut self.shards[shard].status {
+            lease.phase = Phase::Deferred(Box::new(offer));
+            self.deferred.insert(shard);
         }
+    }
+
+    /// Sends the offer of the first host of each run whose agents all hold their machines, as far as they know of their
+    /// attempts.
+    pub(super) fn send_deferred(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let mut runs: Vec<Range<usize>> =
+            self.deferred.iter().map(|shard| self.of_run(*shard)).collect();
+        runs.dedup();
+        for of_run in runs {
+            let lease = |shard: usize| match &self.shards[shard].status {
+                Status::Leased(lease) => Some((shard, lease)),
+                _ => None,
+            };
+            let leases = || of_run.clone().filter_map(lease);
+            if leases().any(|(_, lease)| lease.phase == Phase::Offered) {
+                continue;
+            }
+            let deferred = leases().filter(|(_, lease)| !lease.is_offered());
+            let Some((shard, _)) = deferred.min_by_key(|(_, lease)| &lease.host) else { continue };
+            self.deferred.remove(&shard);
+            let attempt = self.next_attempt();
+            let Status::Leased(lease) = &mut self.shards[shard].status else { continue };
+            (lease.attempt, lease.progress_at) = (attempt, now);
+            if let Phase::Deferred(offer) = std::mem::replace(&mut lease.phase, Phase::Offered) {
+                self.send(Offer { attempt, ..*offer }, now, actions);
+            }
+        }
+    }
+
+    /// An agent holds its machine: the one of the next host is offered its attempt.
+    pub(super) fn hold_machine(&mut self, shard: usize, now: Duration, actions: &mut Vec<Action>) {
+        let Status::Leased(lease) = &mut self.shards[shard].status else { return };
+        lease.queued_since = None;
+        if lease.phase == Phase::Offered {
+            lease.phase = Phase::Warming;
+            self.send_deferred(now, actions);
+        }
+    }
+
+    /// An agent warmed up; the last one of its run starts all.
+    pub(super) fn warm(&mut self, shard: usize, now: Duration, actions: &mut Vec<Action>) {
+        self.hold_machine(shard, now, actions);
         if let Status::Leased(lease) = &mut self.shards[shard].status
             && lease.phase == Phase::Warming
         {
@@ -100,10 +140,8 @@ impl Scheduler {
             return false;
         }
         for other in self.of_run(shard) {
-            if let Some(Lease { agent, host, attempt, .. }) = self.release(other) {
-                self.mark_stalled(&agent, &host, attempt);
-                let reason = "another agent that loads the endpoint stopped";
-                actions.push(Action::Cancel { agent, shard: other, attempt, reason });
+            let reason = "another agent that loads the endpoint stopped";
+            if self.revoke(other, reason, actions).is_some() {
                 self.close_if_done(other, actions);
             }
         }

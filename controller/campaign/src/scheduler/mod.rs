@@ -7,7 +7,9 @@
 //! - attempt numbers only grow, and results of an older attempt are late;
 //! - whole batches stored before a loss are kept, and only the remainder is measured again;
 //! - no agent holds a shard past its progress deadline;
-//! - shards that are measured together are leased together, and if one attempt breaks off, the others do.
+//! - shards that are measured together are leased together, and if one attempt breaks off, the others do;
+//! - their agents wait for their machines in the order of the hosts, so that campaigns that share machines never wait for
+//!   each other.
 
 mod dispatch;
 mod stalls;
@@ -42,8 +44,8 @@ pub enum Event {
     Gone { agent: AgentId },
     /// The agent sent something.
     Alive { agent: AgentId },
-    /// The agent warmed up for an attempt that starts together with others.
-    Warmed { shard: usize, attempt: u64 },
+    /// An attempt came to this stage, or still is there.
+    Reached { shard: usize, attempt: u64, stage: Stage },
     /// The agent takes no more shards, and finishes its current one.
     Leaving { agent: AgentId },
     /// A batch of a current attempt is stored.
@@ -64,6 +66,17 @@ pub enum Event {
     Spent,
     /// Time passed.
     Tick,
+}
+
+/// The stages of an attempt before its measurement, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for another process that measures on the machine.
+    Queued,
+    /// Its agent holds the machine.
+    MachineHeld,
+    /// It is warmed up, and waits for those that start together with it.
+    Warmed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +150,8 @@ pub struct Scheduler {
     shards: Vec<Shard>,
     /// Shards that wait, by target, in the order of the plan.
     waiting: Vec<BTreeSet<usize>>,
+    /// Shards that are leased and not yet offered.
+    deferred: BTreeSet<usize>,
     agents: BTreeMap<AgentId, Agent>,
     hosts: BTreeMap<HostId, Host>,
     /// Agents that could take a shard now, by target.
@@ -212,6 +227,7 @@ impl Scheduler {
             open: left.iter().sum(),
             shards,
             waiting,
+            deferred: BTreeSet::new(),
             agents: BTreeMap::new(),
             hosts: BTreeMap::new(),
             lost_processes: BTreeMap::new(),
@@ -249,8 +265,14 @@ impl Scheduler {
                 }
                 return actions;
             }
-            Event::Warmed { shard, attempt } => {
-                self.warm(shard, attempt, now, &mut actions);
+            Event::Reached { shard, attempt, stage } => {
+                if self.is_current(shard, attempt) {
+                    match stage {
+                        Stage::Queued => self.queue(shard, now, &mut actions),
+                        Stage::MachineHeld => self.hold_machine(shard, now, &mut actions),
+                        Stage::Warmed => self.warm(shard, now, &mut actions),
+                    }
+                }
                 return actions;
             }
             Event::Stored { shard, attempt, batch } => {
@@ -567,6 +589,7 @@ impl Scheduler {
         let Status::Leased(lease) = self.shards[shard].status.clone() else { return None };
         self.shards[shard].status = Status::Waiting;
         self.leased -= 1;
+        self.deferred.remove(&shard);
         self.waiting[self.shards[shard].work.target].insert(shard);
         if let Some(agent) = self.agents.get_mut(&lease.agent) {
             agent.lease = None;
@@ -577,7 +600,9 @@ impl Scheduler {
 
     fn stop(&mut self, ending: Ending, actions: &mut Vec<Action>) {
         for (index, shard) in self.shards.iter().enumerate() {
-            if let Status::Leased(lease) = &shard.status {
+            if let Status::Leased(lease) = &shard.status
+                && lease.is_offered()
+            {
                 actions.push(Action::Cancel {
                     agent: lease.agent.clone(),
                     shard: index,

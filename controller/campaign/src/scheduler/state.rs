@@ -1,6 +1,6 @@
 //! The scheduler's state.
 
-use super::Work;
+use super::{Offer, Work};
 use model::failure::Failure;
 use model::ids::{AgentId, HostId};
 use std::{collections::BTreeSet, time::Duration};
@@ -72,9 +72,23 @@ impl Ending {
 /// Something for the report and the log. A failed attempt is tried again, a shard that is set aside isn't.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    AgentLost { agent: AgentId, shard: usize, reason: &'static str },
-    AttemptFailed { shard: usize, failure: Failure },
-    ShardSetAside { shard: usize, failure: Failure },
+    AgentLost {
+        agent: AgentId,
+        shard: usize,
+        reason: &'static str,
+    },
+    /// Another process measures on the agent's machine, which may be of another campaign.
+    AgentQueued {
+        agent: AgentId,
+    },
+    AttemptFailed {
+        shard: usize,
+        failure: Failure,
+    },
+    ShardSetAside {
+        shard: usize,
+        failure: Failure,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -135,12 +149,28 @@ pub(super) struct Lease {
     /// When it was offered or started, or its last batch stored.
     pub(super) progress_at: Duration,
     pub(super) has_progress: bool,
+    /// Since when another process measures on the agent's machine.
+    pub(super) queued_since: Option<Duration>,
+    /// The user was told of that.
+    pub(super) is_queue_noted: bool,
     pub(super) phase: Phase,
 }
 
+impl Lease {
+    /// Whether the agent knows of the attempt.
+    pub(super) fn is_offered(&self) -> bool {
+        !matches!(self.phase, Phase::Deferred(_))
+    }
+}
+
 /// How far an attempt is that starts together with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Its offer is not sent before the agents of the hosts before its own hold their machines.
+    Deferred(Box<Offer>),
+    /// Its agent may wait for another process that measures on its machine.
+    Offered,
+    /// Its agent holds its machine.
     Warming,
     /// It warmed up and waits for the others.
     Waiting,

@@ -308,7 +308,7 @@ enum Step {
     Drain(u8),
     Store(u8),
     Finish(u8),
-    Warm(u8),
+    Reach(u8, Stage),
     Fail(u8, Retry),
     Replay(u8),
     Wait(u8),
@@ -318,6 +318,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let retry = prop_oneof![Just(Retry::SameAgent), Just(Retry::OtherAgent), Just(Retry::Never)];
+    let stage = prop_oneof![Just(Stage::Queued), Just(Stage::MachineHeld), Just(Stage::Warmed)];
     prop_oneof![
         3 => any::<u8>().prop_map(Step::Join),
         1 => Just(Step::Prepare),
@@ -325,7 +326,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Drain),
         9 => any::<u8>().prop_map(Step::Store),
         6 => any::<u8>().prop_map(Step::Finish),
-        3 => any::<u8>().prop_map(Step::Warm),
+        6 => (any::<u8>(), stage).prop_map(|(n, stage)| Step::Reach(n, stage)),
         1 => (any::<u8>(), retry).prop_map(|(n, retry)| Step::Fail(n, retry)),
         2 => any::<u8>().prop_map(Step::Replay),
         1 => (0_u8..4).prop_map(Step::Wait),
@@ -383,7 +384,10 @@ impl Observer {
         }
         self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
         for held in self.held.iter().filter(|held| held.joint.is_some()) {
-            let is_held = |shard: &usize| self.held.iter().any(|held| held.shard == *shard);
+            let is_held = |shard: &usize| {
+                let is_deferred = scheduler.deferred.contains(shard);
+                is_deferred || self.held.iter().any(|held| held.shard == *shard)
+            };
             let mut open =
                 scheduler.of_run(held.shard).filter(|shard| !scheduler.shards[*shard].is_over());
             assert!(open.all(|shard| is_held(&shard)), "a part of a load");
@@ -459,8 +463,9 @@ proptest! {
                 }
                 Step::Finish(number) => pick(&observer.held, number)
                     .map(|offer| Event::Finished { shard: offer.shard, attempt: offer.attempt }),
-                Step::Warm(number) => pick(&observer.held, number)
-                    .map(|offer| Event::Warmed { shard: offer.shard, attempt: offer.attempt }),
+                Step::Reach(number, stage) => pick(&observer.held, number).map(|offer| {
+                    Event::Reached { shard: offer.shard, attempt: offer.attempt, stage }
+                }),
                 Step::Fail(number, retry) => pick(&observer.held, number).map(|offer| {
                     let failure = Failure { retry, kind: Kind::Model, detail: String::new() };
                     Event::Failed { shard: offer.shard, attempt: offer.attempt, failure }
@@ -536,6 +541,35 @@ fn an_agent_without_progress_loses_its_shard_to_another_and_is_named() {
     });
     let failure = failure.unwrap();
     assert!(failure.starts_with("timed_out: agent a delivered no batch for 2991 s"), "{failure}");
+}
+
+#[test]
+fn an_agent_that_waits_for_its_machine_keeps_its_shard_for_a_day() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    let offer = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO)).remove(0);
+    let (shard, attempt, stage) = (offer.shard, offer.attempt, Stage::Queued);
+    let mut notes = Vec::new();
+    for now in (0..25 * 3600).step_by(4).map(Duration::from_secs) {
+        let actions = [
+            scheduler.handle(Event::Reached { shard, attempt, stage }, now),
+            scheduler.handle(Event::Alive { agent: offer.agent.clone() }, now),
+            scheduler.handle(Event::Tick, now),
+        ];
+        let note = |action: Action| match action {
+            Action::Note(note) => Some((now.as_secs() / 60, note)),
+            _ => None,
+        };
+        notes.extend(actions.concat().into_iter().filter_map(note));
+    }
+    let [(1, Note::AgentQueued { agent }), (1445, Note::AttemptFailed { failure, .. })] =
+        &notes[..]
+    else {
+        panic!("{notes:?}")
+    };
+    assert_eq!(agent, &offer.agent);
+    let expected =
+        "timed_out: agent a waited a day for another process that measures on its machine";
+    assert_eq!(failure.to_string(), expected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::network::{Connection, Direction, Partitions};
 use super::tally::Tally;
 use campaign::{
     AgentMessage, AgentReport, BatchReport, CampaignEvent, CampaignOptions, CampaignState, Effects,
-    Ending, Input, JoinedAgent, Limits, Now,
+    Ending, Input, JoinedAgent, Limits, Now, Stage,
 };
 use model::engine::EngineFacts;
 use model::failure::{Failure, Kind, Retry};
@@ -407,13 +407,17 @@ impl World {
         let Some(work) = agent.work.as_mut().filter(|work| work.offer.attempt == attempt) else {
             return;
         };
-        // A host measures one shard at a time.
-        match self.locks[host] {
-            Some(other) if other != index => return self.next_batch(index, process, attempt),
-            _ => self.locks[host] = Some(index),
-        }
         let shard = work.offer.shard;
         let connection = self.links.iter().rposition(|link| link.id == id).filter(|_| is_connected);
+        // A host measures one shard at a time.
+        if self.locks[host].is_some_and(|other| other != index) {
+            if let Some(connection) = connection {
+                let stage = Stage::Queued;
+                self.report(connection, AgentReport::Reached { shard, attempt, stage });
+            }
+            return self.next_batch(index, process, attempt);
+        }
+        self.locks[host] = Some(index);
         let report = if work.is_cancelled {
             let detail = "the lease was revoked".to_owned();
             let failure = Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail };
@@ -423,13 +427,18 @@ impl World {
         } else {
             if work.waits() {
                 if let Some(connection) = connection {
-                    self.report(connection, AgentReport::Warmed { shard, attempt });
+                    let stage = Stage::Warmed;
+                    self.report(connection, AgentReport::Reached { shard, attempt, stage });
                 }
                 return self.next_batch(index, process, attempt);
             }
             work.completed += 1;
             let (completed, warmup) = (work.completed, work.offer.warmup.len());
             if completed <= warmup {
+                if let Some(connection) = connection {
+                    let stage = Stage::MachineHeld;
+                    self.report(connection, AgentReport::Reached { shard, attempt, stage });
+                }
                 return self.next_batch(index, process, attempt);
             }
             let batch = &work.offer.batches[completed - warmup - 1];
