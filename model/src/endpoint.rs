@@ -1,5 +1,6 @@
 //! Models that are queried over HTTP instead of being loaded.
 
+use crate::words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,6 +23,18 @@ impl<'a> Place<'a> {
         }
     }
 }
+
+words!(
+    /// The version of HTTP that requests are sent with.
+    #[derive(Default)]
+    HttpVersion, "version of HTTP", {
+        /// Each request in flight has a connection of its own.
+        #[default]
+        Http1 = "1.1",
+        /// Requests are streams of one connection. Over TLS by ALPN, else with prior knowledge.
+        Http2 = "2",
+    }
+);
 
 /// Placeholders in the strings of a request template.
 pub mod placeholder {
@@ -60,6 +73,8 @@ pub struct Endpoint {
     /// The server's metrics in the text format of Prometheus, on the host of the endpoint.
     #[serde(default)]
     pub metrics_url: Option<String>,
+    #[serde(default)]
+    pub http_version: HttpVersion,
 }
 
 /// What is special about the events of a stream.

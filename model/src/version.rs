@@ -1,9 +1,8 @@
 //! The protocol's version, and compatibility of two builds.
 
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
-/// `major`. 3.0: each engine has a prompt and settings of its own, and loads have arrival processes and
-/// recorded arrivals, all of which an older agent would ignore.
-pub const PROTOCOL: Version = Version { major: 3, minor: 2 };
+/// `major`. 4.0: an endpoint can be asked with HTTP/2, which an older agent would ignore.
+pub const PROTOCOL: Version = Version { major: 4, minor: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

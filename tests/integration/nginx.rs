@@ -74,7 +74,7 @@ impl Drop for Proxy<'_> {
     }
 }
 
-fn matrix(port: u16) -> String {
+fn matrix(port: u16, http_version: &str) -> String {
     format!(
         r#"
 name = "behind-nginx"
@@ -87,6 +87,7 @@ id = "https://localhost:{port}/v1/chat/completions"
 [model.endpoint]
 api = "openai-chat"
 model = "fleetmark"
+http_version = "{http_version}"
 [factors]
 scenarios = ["offline", "server"]
 batch_sizes = [4]
@@ -110,14 +111,14 @@ fn streams_come_through_a_proxy_with_tls_of_a_private_ca() {
     let workspace = Workspace::default();
     let serving = Serving::start(&workspace, "builtin:tiny", &["--batch-size", "8"]);
     let proxy = Proxy::start(&workspace, serving.address());
-    workspace.write("matrix.toml", matrix(proxy.port));
+    workspace.write("matrix.toml", matrix(proxy.port, "1.1"));
     let run = ["run", "matrix.toml", "--output", "results.json"];
 
     let unknown = Finished::of(&mut workspace.controller(&run)).expect(2);
     assert!(unknown.err.contains("TLS handshake failed"), "{}", unknown.err);
 
     let authority = workspace.path("certs/ca.pem");
-    let _ = Finished::of(workspace.controller(&run).env("SSL_CERT_FILE", authority)).expect(0);
+    let _ = Finished::of(workspace.controller(&run).env("SSL_CERT_FILE", &authority)).expect(0);
     let results = workspace.results("results.json");
     for entry in results["results"].as_array().expect("entries") {
         let cell = &entry["cells"][0];
@@ -135,6 +136,26 @@ fn streams_come_through_a_proxy_with_tls_of_a_private_ca() {
     let posts: Vec<&str> = log.lines().filter(|line| line.starts_with("POST")).collect();
     assert!(posts.len() >= 48, "{log}");
     assert!(posts.iter().all(|line| line.starts_with("POST TLSv1.3 HTTP/1.1 200 ")), "{log}");
+    let answered = posts.len();
+
+    workspace.write("matrix.toml", matrix(proxy.port, "2"));
+    let run = ["run", "matrix.toml", "--output", "second.json"];
+    let _ = Finished::of(workspace.controller(&run).env("SSL_CERT_FILE", &authority)).expect(0);
+    let results = workspace.results("second.json");
+    for entry in results["results"].as_array().expect("entries") {
+        let cell = &entry["cells"][0];
+        assert_eq!((&cell["counted_samples"], &cell["failed_samples"]), (&json!(24), &json!(0)));
+        assert!(cell["stream"]["gap_ms"]["n"].as_u64().expect("gaps") > 0, "{cell}");
+        let notes = entry["engine"]["notes"].to_string();
+        assert!(notes.contains("streams of one HTTP/2 connection"), "{notes}");
+    }
+    let log = std::fs::read_to_string(workspace.path("access.log")).expect("nginx logs");
+    let posts: Vec<&str> = log.lines().filter(|line| line.starts_with("POST")).collect();
+    let posts = &posts[answered..];
+    assert!(posts.iter().all(|line| line.starts_with("POST TLSv1.3 HTTP/2.0 200 ")), "{log}");
+    // All of them through few connections: one of each process of the agent.
+    let first = |line: &&&str| line.ends_with(" 1");
+    assert!(posts.len() >= 48 && posts.iter().filter(first).count() <= 3, "{log}");
     drop(proxy);
     serving.signal("TERM");
     let _ = serving.finish().expect(0);

@@ -4,7 +4,7 @@
 use super::endpoint_api::{Api, Form, Preset};
 use super::reader::Section;
 use super::{Loads, Matrix, Model, Target, Varied};
-use model::endpoint::{Endpoint, EventStream, Place, placeholder};
+use model::endpoint::{Endpoint, EventStream, HttpVersion, Place, placeholder};
 use model::generation::{Generation, Settings, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
@@ -84,6 +84,10 @@ pub(super) fn read(
     }
     let stream = stream(&mut section, form, preset);
     let metrics_url = metrics_url(&mut section, id, api);
+    let http_version = section.word("http_version").unwrap_or_default();
+    if http_version != HttpVersion::Http1 && matches!(place, Some(Place::SageMaker(_))) {
+        section.problem("http_version", "is 1.1 for SageMaker endpoints");
+    }
     let preset_request =
         || preset.map_or_else(|| REQUEST.to_owned(), |its| its.request.to_string());
     let request = request.unwrap_or_else(preset_request);
@@ -104,6 +108,7 @@ pub(super) fn read(
         region,
         stream,
         metrics_url,
+        http_version,
     })
 }
 

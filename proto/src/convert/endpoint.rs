@@ -2,7 +2,7 @@
 
 use super::given;
 use crate::wire;
-use model::endpoint::{Endpoint, EventStream};
+use model::endpoint::{Endpoint, EventStream, HttpVersion};
 
 impl From<&Endpoint> for wire::Endpoint {
     fn from(endpoint: &Endpoint) -> Self {
@@ -19,6 +19,7 @@ impl From<&Endpoint> for wire::Endpoint {
             timeout_ms: endpoint.timeout_ms,
             region: or_empty(&endpoint.region),
             metrics_url: or_empty(&endpoint.metrics_url),
+            http2: endpoint.http_version == HttpVersion::Http2,
             stream: endpoint.stream.as_ref().map(|stream| wire::EventStream {
                 done: stream.done.clone(),
                 skip: or_empty(&stream.skip),
@@ -42,6 +43,7 @@ impl From<wire::Endpoint> for Endpoint {
             timeout_ms: wire.timeout_ms,
             region: given(wire.region),
             metrics_url: given(wire.metrics_url),
+            http_version: if wire.http2 { HttpVersion::Http2 } else { HttpVersion::Http1 },
             stream: wire.stream.map(|stream| EventStream {
                 done: stream.done,
                 skip: given(stream.skip),
@@ -71,6 +73,7 @@ mod tests {
             region: Some("eu-west-1".to_owned()),
             stream: None,
             metrics_url: Some("http://127.0.0.1/metrics".to_owned()),
+            http_version: HttpVersion::Http1,
         };
         assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
         let stream = EventStream {
@@ -78,7 +81,8 @@ mod tests {
             skip: Some("/token/special".to_owned()),
             idle_timeout_ms: 10_000,
         };
-        let endpoint = Endpoint { stream: Some(stream), ..endpoint };
+        let http_version = HttpVersion::Http2;
+        let endpoint = Endpoint { stream: Some(stream), http_version, ..endpoint };
         assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
     }
 }

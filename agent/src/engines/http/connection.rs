@@ -1,10 +1,13 @@
-//! One connection to an endpoint. It is opened on first use and reopened after the server closes
-//! it, so each request's timing shows whether it waited for a connection.
+//! One connection to an endpoint over HTTP/1.1. It is opened on first use and reopened after the
+//! server closes it, so each request's timing shows whether it waited for a connection. Over HTTP/2,
+//! all requests share one (`multiplexed`).
 //!
 //! A server may close a kept connection just when the next request is on its way. Where no byte of
 //! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
 
+use super::multiplexed::Multiplexed;
 use super::response::MAX_RESPONSE_BYTES;
+use super::route::{Progress, Route, Tls};
 use super::stream::{
     Broken, End, Framing, Progress as Stream, StreamFields, StreamReader, Streamed,
 };
@@ -16,21 +19,17 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use model::endpoint::Endpoint;
+use model::endpoint::{Endpoint, HttpVersion};
 use model::failure::{Failure, Kind};
 use model::sample::HttpTiming;
 use ops::error_chain::one_line;
 use ops::secret::shown_url;
-use rustls::{ClientConfig, pki_types::ServerName};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_util::io::InspectReader;
 
 /// How long to wait for the end of a response whose final event came: a connection can be used
@@ -47,14 +46,14 @@ struct Shared {
     shown: String,
     uri: Uri,
     host: HeaderValue,
-    server: (String, u16),
-    proxy: Option<Proxy>,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    route: Route,
     content_type: HeaderValue,
     credentials: Credentials,
     timeout: Duration,
     /// Set if a response is a stream of events.
     stream: Option<StreamFields>,
+    /// Over HTTP/2, the connection of all requests.
+    multiplexed: Option<Multiplexed>,
 }
 
 #[derive(Debug)]
@@ -62,6 +61,7 @@ pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+    pub(super) version: Version,
     /// Without the server's own timing.
     pub(super) timing: HttpTiming,
     /// When the last byte or the final event arrived, on the stopwatch.
@@ -94,7 +94,7 @@ impl Target {
         };
         let tls = if authority.is_tls {
             let server = ServerName::try_from(authority.host.clone()).map_err(|_| no_address())?;
-            Some((tls()?, server))
+            Some(Tls::new(server, endpoint.http_version)?)
         } else {
             None
         };
@@ -103,22 +103,27 @@ impl Target {
         let credentials =
             credentials.hiding(proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref()));
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        // A proxy needs the whole address of a request that it can read.
+        let is_http2 = endpoint.http_version == HttpVersion::Http2;
+        if is_http2 && !authority.is_tls && proxy.is_some() {
+            return Err(Error::PlainHttp2Proxy);
+        }
+        // A proxy needs the whole address of a request that it can read, and HTTP/2 names it in every request.
+        let scheme = uri.scheme_str().unwrap_or_default();
         let target = match &proxy {
+            _ if is_http2 => format!("{scheme}://{host_header}{target}"),
             Some(_) if !authority.is_tls => format!("http://{host_header}{target}"),
             _ => target.to_owned(),
         };
         Ok(Self(Arc::new(Shared {
-            shown: format!("{}://{host_header}{path}", uri.scheme_str().unwrap_or_default()),
+            shown: format!("{scheme}://{host_header}{path}"),
             host: HeaderValue::from_str(&host_header).map_err(|_| no_address())?,
-            server: (authority.host, authority.port),
-            proxy,
-            tls,
+            route: Route { server: (authority.host, authority.port), proxy, tls },
             content_type: HeaderValue::from_str(&endpoint.content_type)
                 .map_err(|_| no_address())?,
             credentials,
             timeout: Duration::from_millis(endpoint.timeout_ms.into()),
             stream,
+            multiplexed: is_http2.then(Multiplexed::default),
             address: address.to_owned(),
             uri: target.parse().map_err(|_| no_address())?,
         })))
@@ -134,7 +139,7 @@ impl Target {
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
-        self.0.proxy.as_ref()
+        self.0.route.proxy.as_ref()
     }
 
     /// Redacts secrets, which some servers echo.
@@ -168,17 +173,6 @@ impl Target {
     }
 }
 
-fn tls() -> Result<Arc<ClientConfig>, Error> {
-    let failed = |error: rustls::Error| Error::System(error.to_string());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .map_err(failed)?
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 /// A kept connection, if any.
 #[derive(Debug, Default)]
 pub(super) struct Connection(Option<Open>);
@@ -189,13 +183,6 @@ struct Open {
     /// Bytes that have arrived, under TLS without its own: whether an answer has begun decides whether its request may
     /// be sent again.
     received: Arc<AtomicU64>,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    connect_ns: Option<u64>,
-    first_byte_ns: Option<u64>,
-    is_reconnected: bool,
 }
 
 impl Connection {
@@ -214,11 +201,14 @@ impl Connection {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = shared.uri.clone();
         *request.headers_mut() = headers.clone();
-        request.headers_mut().insert(HOST, shared.host.clone());
+        // Over HTTP/2, the address is in its place.
+        if shared.multiplexed.is_none() {
+            request.headers_mut().insert(HOST, shared.host.clone());
+        }
         request.headers_mut().insert(CONTENT_TYPE, shared.content_type.clone());
-        if shared.tls.is_none()
+        if shared.route.tls.is_none()
             && let Some(authorization) =
-                shared.proxy.as_ref().and_then(|proxy| proxy.authorization.clone())
+                shared.route.proxy.as_ref().and_then(|proxy| proxy.authorization.clone())
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
@@ -230,7 +220,7 @@ impl Connection {
             let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
             Err(failed(Kind::TimedOut, detail))
         });
-        let Answered { status, headers: answered, body, end_ns } = response?;
+        let Answered { status, headers: answered, body, version, end_ns } = response?;
         let timing = HttpTiming {
             total_ns: end_ns.saturating_sub(start_ns),
             connect_ns: progress.connect_ns,
@@ -246,18 +236,17 @@ impl Connection {
             }
             body => body,
         };
-        Ok(Response { status, headers: answered, body, timing, end_ns })
+        Ok(Response { status, headers: answered, body, version, timing, end_ns })
     }
 
-    async fn round_trip(
+    /// Sends a request over this connection, or over a new one if the server has closed it.
+    async fn send(
         &mut self,
         shared: &Shared,
         request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        start_ns: u64,
-        stopwatch: &Stopwatch,
-    ) -> Result<Answered, Failure> {
-        let since = || stopwatch.now_ns().saturating_sub(start_ns);
+        since: impl Fn() -> u64,
+    ) -> Result<(hyper::Response<Incoming>, Open), Failure> {
         let broken = |error: hyper::Error| {
             failed(Kind::Unreachable, format!("connection lost: {}", one_line(&error)))
         };
@@ -269,23 +258,43 @@ impl Connection {
             kept = None;
             progress.is_reconnected = true;
         }
-        let (answer, open) = loop {
+        loop {
             let is_kept = kept.is_some();
             let mut open = if let Some(open) = kept.take() {
                 open
             } else {
                 let before_ns = since();
-                let open = connect(shared).await?;
+                let open = connect(&shared.route).await?;
                 progress.connect_ns = Some(since().saturating_sub(before_ns));
                 open
             };
             let received = open.received.load(Ordering::Relaxed);
             match open.sender.try_send_request(request.clone()).await {
-                Ok(answer) => break (answer, open),
+                Ok(answer) => return Ok((answer, open)),
                 Err(_) if is_kept && open.received.load(Ordering::Relaxed) == received => {
                     progress.is_reconnected = true;
                 }
                 Err(error) => return Err(broken(error.into_error())),
+            }
+        }
+    }
+
+    async fn round_trip(
+        &mut self,
+        shared: &Shared,
+        request: Request<Full<Bytes>>,
+        progress: &mut Progress,
+        start_ns: u64,
+        stopwatch: &Stopwatch,
+    ) -> Result<Answered, Failure> {
+        let since = || stopwatch.now_ns().saturating_sub(start_ns);
+        let (answer, open) = match &shared.multiplexed {
+            Some(multiplexed) => {
+                (multiplexed.send(&shared.route, request, progress, since).await?, None)
+            }
+            None => {
+                let (answer, open) = self.send(shared, request, progress, since).await?;
+                (answer, Some(open))
             }
         };
         progress.first_byte_ns = Some(since());
@@ -308,9 +317,9 @@ impl Connection {
         };
         // One whose end was announced isn't kept, so that its end is no reconnect.
         if is_whole && head.version == Version::HTTP_11 && !is_last(&headers) {
-            self.0 = Some(open);
+            self.0 = open;
         }
-        Ok(Answered { status, headers, body, end_ns })
+        Ok(Answered { status, headers, body, version: head.version, end_ns })
     }
 }
 
@@ -319,6 +328,7 @@ struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
+    version: Version,
     end_ns: u64,
 }
 
@@ -390,44 +400,9 @@ fn is_last(headers: &HeaderMap) -> bool {
         .any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
-async fn connect(shared: &Shared) -> Result<Open, Failure> {
-    let (name, port) = (shared.server.0.as_str(), shared.server.1);
-    let (host, at) = shared.proxy.as_ref().map_or((name, port), |it| (it.host.as_str(), it.port));
-    let unreachable = |what: &str, error: &(dyn std::error::Error + 'static)| {
-        let via = match &shared.proxy {
-            Some(proxy) => format!(" through the proxy {}", proxy.shown()),
-            None => String::new(),
-        };
-        failed(Kind::Unreachable, format!("{name}:{port}{via}: {what}: {}", one_line(error)))
-    };
-    let stream = TcpStream::connect((host, at));
-    let stream = stream.await.map_err(|error| unreachable("connection failed", &error))?;
-    stream.set_nodelay(true).map_err(|error| unreachable("connection failed", &error))?;
-    let open = match (&shared.tls, &shared.proxy) {
-        (None, _) => handshake(stream).await,
-        (Some(tls), None) => {
-            let stream = secured(stream, tls).await;
-            handshake(stream.map_err(|error| unreachable("TLS handshake failed", &error))?).await
-        }
-        (Some(tls), Some(proxy)) => {
-            let server = match name {
-                name if name.contains(':') => format!("[{name}]:{port}"),
-                name => format!("{name}:{port}"),
-            };
-            let tunnel = proxy.tunnel(stream, &server).await;
-            let tunnel = tunnel.map_err(|error| unreachable("no tunnel", &error))?;
-            let stream = secured(tunnel, tls).await;
-            handshake(stream.map_err(|error| unreachable("TLS handshake failed", &error))?).await
-        }
-    };
-    open.map_err(|error| unreachable("HTTP handshake failed", &error))
-}
-
-async fn secured<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    (config, server): &(Arc<ClientConfig>, ServerName<'static>),
-) -> std::io::Result<TlsStream<S>> {
-    TlsConnector::from(Arc::clone(config)).connect(server.clone(), stream).await
+async fn connect(route: &Route) -> Result<Open, Failure> {
+    let stream = route.connect().await?;
+    handshake(stream).await.map_err(|error| route.unreachable("HTTP handshake failed", &error))
 }
 
 async fn handshake(

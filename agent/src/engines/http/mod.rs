@@ -1,7 +1,7 @@
 //! An existing endpoint over HTTP: a URL that accepts JSON POST requests, or a SageMaker endpoint.
 //!
-//! A batch is sent as concurrent requests, one connection each; the next batch starts after the
-//! last response. Under a load each request is sent when it arrives, however many are in flight
+//! A batch is sent as concurrent requests, one connection each or as streams of one; the next batch
+//! starts after the last response. Under a load each request is sent when it arrives, however many are in flight
 //! (`load`). A failed request is a failed row and does not affect the others. The clock stops at
 //! the last byte of a response; the responses of a batch are parsed after all have arrived, so
 //! parsing is not measured. A stream is parsed as it arrives, and its clock stops at its final
@@ -13,9 +13,11 @@ mod aws_frames;
 mod connection;
 mod credentials;
 mod load;
+mod multiplexed;
 mod permissions;
 mod proxy;
 mod response;
+mod route;
 mod sse;
 mod stream;
 mod template;
@@ -28,7 +30,7 @@ use credentials::Credentials;
 use engine::files::{ReadError, TokenizerFiles};
 use engine::{Engine, Intake, Request, Row, count, plain_prompt};
 use generation::tokenizer::{self, PromptForm, Tokenizer};
-use hyper::StatusCode;
+use hyper::{StatusCode, Version};
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
@@ -101,6 +103,10 @@ pub enum Error {
         "the proxy in the environment (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) can't be used: expected http://HOST:PORT"
     )]
     Proxy,
+    #[error(
+        "http_version = \"2\" can't be used for http:// through the proxy in the environment (HTTP_PROXY or ALL_PROXY): use https://, or add the host to NO_PROXY"
+    )]
+    PlainHttp2Proxy,
     #[error("failed to initialize TLS or the async runtime: {0}")]
     System(String),
     #[error("probe request to {place} failed: {failure}{hint}")]
@@ -168,8 +174,10 @@ impl Http {
         loop {
             let response =
                 self.ask(vec![self.template.fill(PROBE, &generation)], &stopwatch).remove(0);
+            let version = response.as_ref().ok().map(|response| response.version);
             let failure = match self.tried(response, &generation) {
                 Ok(note) => {
+                    self.facts.notes.extend(version.map(version_note));
                     self.facts.notes.extend(note);
                     return Ok(self);
                 }
@@ -263,7 +271,7 @@ impl Http {
         response: Result<Response, Failure>,
         generation: &Generation,
     ) -> Result<Row, Failure> {
-        let Response { status, headers, body, timing, end_ns } = response?;
+        let Response { status, headers, body, timing, end_ns, .. } = response?;
         let (read, first_token_ns, chunk_gaps) = match body {
             Body::Document(body) if !status.is_success() => {
                 return Err(self.error_response(status, &body));
@@ -357,6 +365,15 @@ impl Http {
         let said = self.target.redacted(&String::from_utf8_lossy(body));
         let said = plain(said.trim(), MAX_QUOTED_CHARS);
         Failure { retry, kind: response::class(status), detail: format!("{answered}: {said}") }
+    }
+}
+
+/// The version of HTTP that the endpoint answered with, and how requests share connections.
+fn version_note(version: Version) -> String {
+    match version {
+        Version::HTTP_2 => "requests are streams of one HTTP/2 connection".to_owned(),
+        Version::HTTP_10 => "requests use HTTP/1.0, each with a connection of its own".to_owned(),
+        _ => "requests use HTTP/1.1, each in flight with a connection of its own".to_owned(),
     }
 }
 

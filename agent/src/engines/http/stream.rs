@@ -295,6 +295,7 @@ mod tests {
             region: None,
             stream: None,
             metrics_url: None,
+            http_version: model::endpoint::HttpVersion::Http1,
         };
         StreamFields { fields: Arc::new(ResponseFields::of(&endpoint)), rules }
     }

@@ -5,11 +5,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode as Status, Uri};
 use axum::response::{IntoResponse, Response};
+use model::endpoint::HttpVersion;
 use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 mod accuracy;
+mod http2;
 mod streams;
 
 const SECRET: &str = "Bearer s3cret-of-the-endpoint";
@@ -107,6 +109,7 @@ pub(super) fn spec(address: &str) -> EngineSpec {
             region: None,
             stream: None,
             metrics_url: None,
+            http_version: HttpVersion::Http1,
         }),
     }
 }

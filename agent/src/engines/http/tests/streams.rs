@@ -104,7 +104,7 @@ fn serve(mut stream: TcpStream, script: &dyn Fn(&str, usize) -> Vec<Step>) {
     }
 }
 
-fn streaming(address: &str) -> EngineSpec {
+pub(super) fn streaming(address: &str) -> EngineSpec {
     let mut spec = spec(address);
     let endpoint = spec.endpoint.as_mut().unwrap();
     let pointer = |pointer: &str| Some(pointer.to_owned());
