@@ -33,7 +33,10 @@ SHARES = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
 
 
 def batches_of(rows, scenario, max_size, delay_s):
-    """(size, run, seconds) of each batch of a cell without failures."""
+    """(size, run, seconds, mean length of the prompts) of each batch of a cell without failures."""
+    def tokens(batch):
+        return float(np.mean([row["input_tokens"] for row in batch]))
+
     found = []
     if scenario in ("offline", "single_stream"):
         by_batch = defaultdict(list)
@@ -43,7 +46,7 @@ def batches_of(rows, scenario, max_size, delay_s):
             if all(row["ok"] for row in batch):
                 begin = min(row["start_ns"] for row in batch)
                 end = max(row["start_ns"] + row["latency_ns"] for row in batch)
-                found.append((len(batch), run, (end - begin) / 1e9))
+                found.append((len(batch), run, (end - begin) / 1e9, tokens(batch)))
         return found
     by_segment = defaultdict(list)
     for row in rows:
@@ -59,7 +62,7 @@ def batches_of(rows, scenario, max_size, delay_s):
             size = min(sum(row["start_ns"] <= begin for row in queue[: max_size + 1]), max_size)
             batch, queue = queue[:size], queue[size:]
             free = max(row["start_ns"] + row["latency_ns"] for row in batch)
-            found.append((size, run, (free - begin) / 1e9))
+            found.append((size, run, (free - begin) / 1e9, tokens(batch)))
     return found
 
 
@@ -68,15 +71,16 @@ class Times:
 
     def __init__(self, batches):
         by_size = defaultdict(lambda: defaultdict(list))
-        for size, run, seconds in batches:
-            by_size[size][run].append(seconds)
+        for size, run, *time in batches:
+            by_size[size][run].append(time)
         counts = {size: sum(map(len, runs.values())) for size, runs in by_size.items()}
         enough = min(8, max(counts.values()))
         self.by_size = {size: runs for size, runs in sorted(by_size.items()) if counts[size] >= enough}
         self.batches = sum(counts.values())
 
-    def measured(self):
-        return Curve({size: np.concatenate(list(runs.values())) for size, runs in self.by_size.items()})
+    def measured(self, tokens):
+        """`tokens`: the mean length of the prompts that mean times are for, or None."""
+        return Curve({size: np.concatenate(list(runs.values())) for size, runs in self.by_size.items()}, tokens)
 
     def resampled(self, rng):
         """Runs with replacement, and batches within them."""
@@ -85,15 +89,28 @@ class Times:
             runs = list(by_run.values())
             drawn = [runs[rng.integers(len(runs))] for _ in runs]
             sizes[size] = np.concatenate([rng.choice(run, len(run)) for run in drawn])
-        return Curve(sizes)
+        return Curve(sizes, None)
 
 
 class Curve:
-    """Batch times to draw from, with times of equal rank interpolated between sizes."""
+    """Batch times to draw from, with times of equal rank interpolated between sizes.
 
-    def __init__(self, sizes):
-        self.sizes = {size: np.sort(times) for size, times in sizes.items()}
-        self.known = sorted(self.sizes)
+    Where the prompts are known, a time is the rest of a measured one, plus a slope times their mean length."""
+
+    def __init__(self, sizes, tokens):
+        self.sizes = {size: np.sort(times[:, 0]) for size, times in sizes.items()}
+        self.known, self.tokens, self.lines = sorted(self.sizes), tokens, {}
+        for size, times in sizes.items():
+            seconds, lengths = times.T
+            if np.ptp(lengths) > 0:
+                slope = max(0.0, float(np.polynomial.Polynomial.fit(lengths, seconds, 1).convert().coef[1]))
+                self.lines[size] = slope, np.sort(seconds - slope * lengths)
+
+    def times(self, size, tokens):
+        if tokens is None or size not in self.lines:
+            return self.sizes[size]
+        slope, rests = self.lines[size]
+        return np.maximum(rests + slope * tokens, 0.0)
 
     def weights(self, size):
         below = [known for known in self.known if known <= size]
@@ -108,14 +125,34 @@ class Curve:
         share = (size - low) / (high - low)
         return [(low, 1 - share), (high, share)]
 
-    def draw(self, size, unit):
-        return sum(weight * self.sizes[of][int(unit * len(self.sizes[of]))] for of, weight in self.weights(size))
+    def draw(self, batch, unit):
+        lengths = [request.tokens for request in batch]
+        tokens = None if None in lengths else sum(lengths) / len(lengths)
+        index = {of: int(unit * len(self.sizes[of])) for of in self.known}
+        return sum(weight * self.time(of, index[of], tokens) for of, weight in self.weights(len(batch)))
+
+    def time(self, size, index, tokens):
+        if tokens is None or size not in self.lines:
+            return self.sizes[size][index]
+        slope, rests = self.lines[size]
+        return max(rests[index] + slope * tokens, 0.0)
 
     def mean(self, size):
-        return sum(weight * self.sizes[of].mean() for of, weight in self.weights(size))
+        return sum(weight * self.times(of, self.tokens).mean() for of, weight in self.weights(size))
 
     def full_rate(self, size):
         return size / self.mean(size)
+
+
+class Request(float):
+    """The time of a request, with the length of its prompt."""
+
+    tokens = None
+
+    def __new__(cls, time, tokens=None):
+        request = super().__new__(cls, time)
+        request.tokens = tokens
+        return request
 
 
 class Instance:
@@ -256,10 +293,11 @@ class Fleet:
             self.at(complete_at, self.begin, instance)
             return
         size = min(len(instance.queue), most)
-        seconds = self.curves[instance.is_base].draw(size, self.rng.random())
+        batch = [instance.queue.popleft() for _ in range(size)]
+        seconds = self.curves[instance.is_base].draw(batch, self.rng.random())
         instance.batch = size
         self.busy_s += seconds
-        self.at(now + seconds, self.end, instance, [instance.queue.popleft() for _ in range(size)])
+        self.at(now + seconds, self.end, instance, batch)
 
     def end(self, now, instance, arrived):
         if instance.killed:
@@ -425,13 +463,16 @@ def poisson(rates, rng):
 
 
 class Traffic:
-    def __init__(self, file, folder):
-        traffic = file["traffic"]
+    def __init__(self, file, folder, max_tokens):
+        traffic, self.tokens = file["traffic"], None
         self.growth, self.peak = traffic.get("growth", 1.0), traffic.get("peak_factor", 1.0)
         self.trace = None
         if "trace" in traffic:
             rows = (folder / traffic["trace"]).read_text().splitlines()
-            times = np.array([float(row.split(",")[0]) for row in rows[1:]])
+            times, self.lengths, _ = np.array([row.split(",") for row in rows[1:]], float).T
+            # Prompts are cut as those of the campaign.
+            self.lengths = np.minimum(self.lengths, max_tokens)
+            self.tokens = self.lengths.mean()
             self.trace = times - times[0]
             self.span_s = float(self.trace[-1])
             counts, _ = np.histogram(self.trace, np.arange(0.0, self.span_s + 3600.0, 3600.0))
@@ -453,8 +494,7 @@ class Traffic:
         if self.trace is not None:
             return self.repeated(factor, rng)
         times = poisson([rate * factor for rate in self.rates], rng)
-        return times[times < self.span_s]
-
+        return [Request(time) for time in times[times < self.span_s]]
 
     def repeated(self, factor, rng):
         """The trace, with requests repeated up to a minute later, or thinned."""
@@ -462,8 +502,9 @@ class Traffic:
         for number in range(math.ceil(factor)):
             kept = rng.random(len(self.trace)) < factor - number
             later = rng.uniform(0.0, 60.0, len(self.trace)) if number else 0.0
-            copies.append((self.trace + later)[kept])
-        return np.sort(np.minimum(np.concatenate(copies), self.span_s))
+            times = np.minimum(self.trace + later, self.span_s)[kept]
+            copies += [Request(*one) for one in zip(times, self.lengths[kept])]
+        return sorted(copies)
 
 
 class Option:
@@ -504,14 +545,14 @@ class Option:
 
     def of_base(self, base, share):
         """The base's rate at the share, and the requests of an instance in 90% of the limit."""
-        curve, size = self.base_times.measured(), self.set["base"]["max_batch_size"]
+        curve, size = self.base_times.measured(self.traffic.tokens), self.set["base"]["max_batch_size"]
         batches = max(1, math.floor(0.9 * self.set["limit_s"] / curve.mean(size)))
         rate = base["instances"] * share * curve.full_rate(size)
         return {"instances": base["instances"], "rate": rate, "spill_at": batches * size}
 
     def policy(self, factor):
         choice, (least, most) = self.choice, (self.set["min_instances"], self.set["max_instances"])
-        full_rate = self.times.measured().full_rate(self.set["max_batch_size"])
+        full_rate = self.times.measured(self.traffic.tokens).full_rate(self.set["max_batch_size"])
         if choice["policy"] == "fixed":
             return Fixed(choice)
         target = choice["target_share"] * full_rate
@@ -525,7 +566,7 @@ class Option:
     def curves(self, rng=None):
         """As measured, or resampled."""
         both = (self.times, self.base_times)
-        return [times.resampled(rng) if rng else times.measured() for times in both]
+        return [times.resampled(rng) if rng else times.measured(self.traffic.tokens) for times in both]
 
     def simulate(self, curves, factor, rng):
         arrivals = self.traffic.arrivals(factor, rng)
@@ -580,7 +621,7 @@ class ServerlessOption(Option):
             else:
                 cold += 1
             wait = 0.0 if idle else self.cold_s
-            seconds = curves[0].draw(1, rng.random())
+            seconds = curves[0].draw([now], rng.random())
             processing = min(seconds, 60.0)
             sandboxes.append(now + wait + processing)
             billed = math.ceil(processing * 1000) / 1000
@@ -627,7 +668,7 @@ class Check:
 
 
 def read_times(results_file):
-    """Batch times by candidate's cell."""
+    """Batch times by candidate's cell, and the most tokens of a prompt."""
     results = json.loads(results_file.read_text())
     rows = parquet.read_table(results_file.parent / results["campaign"]["samples_file"]["name"]).to_pylist()
     by_cell = defaultdict(list)
@@ -641,8 +682,8 @@ def read_times(results_file):
             load = entry["load"] or {}
             delay_s = (load.get("max_batch_delay_ms") or 0.0) / 1e3
             batches = batches_of(by_cell[cell["cell"]], entry["scenario"], cell["batch_size"], delay_s)
-            found[cell["cell"]] = [(size, (cell["cell"], run), seconds) for size, run, seconds in batches]
-    return found
+            found[cell["cell"]] = [(size, (cell["cell"], run), *time) for size, run, *time in batches]
+    return found, results["environment"]["generation"]["max_input_tokens"]
 
 
 def slow(results_file, folder, factor):
@@ -663,8 +704,8 @@ def slow(results_file, folder, factor):
 def main(results_file, traffic_file, decision_file):
     file = tomllib.loads(Path(traffic_file).read_text())
     decision = json.loads(Path(decision_file).read_text())
-    by_cell, by_index = read_times(Path(results_file)), {}
-    check, traffic = Check(), Traffic(file, Path(traffic_file).parent)
+    (by_cell, max_tokens), by_index = read_times(Path(results_file)), {}
+    check, traffic = Check(), Traffic(file, Path(traffic_file).parent, max_tokens)
     facts = decision["traffic"]
     check.same("mean_rate", facts["mean_rate"], traffic.rate * traffic.growth)
     check.same("busiest_rate", facts["busiest_rate"], max(traffic.rates) * traffic.growth)
@@ -742,7 +783,7 @@ def compare(check, option, decision):
     elif max(good) < least - margin or min(errors) > 1.4 * most:
         check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], False)
     if choice["policy"] == "tracking":
-        full_rate = option.times.measured().full_rate(option.set["max_batch_size"])
+        full_rate = option.times.measured(option.traffic.tokens).full_rate(option.set["max_batch_size"])
         check.same(f"{name}: target_rate", choice["target_rate"], choice["target_share"] * full_rate)
 
 

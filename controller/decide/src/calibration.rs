@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::Estimate;
-use traffic::Arrivals;
+use traffic::{Arrivals, Request};
 
 /// So many predictions make the interval of a cell.
 const PREDICTIONS: u64 = 200;
@@ -117,18 +117,19 @@ fn predicted_ms(
     for run in 0..u64::from(cell.runs) {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(run);
         let requests = usize::try_from(cell.requests).unwrap_or(usize::MAX);
-        let arrivals: Box<dyn Iterator<Item = f64>> = match arrivals {
+        let arrivals: Box<dyn Iterator<Item = Request>> = match arrivals {
             Offered::Constant => {
                 let gap_s = 1.0 / cell.request_rate;
-                Box::new((0..requests).map(move |number| number as f64 * gap_s))
+                Box::new((0..requests).map(move |number| (number as f64 * gap_s).into()))
             }
             Offered::Poisson => {
-                Box::new(Arrivals::poisson(vec![cell.request_rate], 1e9, seed).take(requests))
+                let times = Arrivals::poisson(vec![cell.request_rate], 1e9, seed);
+                Box::new(times.take(requests).map(Request::from))
             }
             Offered::Observed { runs, .. } => {
                 let number = usize::try_from(run).unwrap_or_default();
-                let Some(times) = runs.get(number % runs.len().max(1)) else { continue };
-                Box::new(times.iter().copied())
+                let Some(run) = runs.get(number % runs.len().max(1)) else { continue };
+                Box::new(run.iter().copied())
             }
         };
         all.merge(&simulate(arrivals, &curve, &fleet, seed).latencies);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use stats::Observation;
 use stats::validity::Status;
 use std::collections::{BTreeMap, BTreeSet};
+use traffic::Request;
 
 /// A model on a target, as fleets are made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,17 @@ pub struct CandidateFacts {
     pub random_weights: bool,
     /// Batches of the largest size were not observed; their time is extrapolated.
     pub is_extrapolated: bool,
+    /// Mean lengths of the prompts of the measured batches, in tokens; null if their times don't tell how they depend on
+    /// it.
+    #[serde(default)]
+    pub prompt_tokens: Option<PromptRange>,
+}
+
+/// The shortest and the longest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PromptRange {
+    pub least: f64,
+    pub most: f64,
 }
 
 /// A part of the campaign that gives no candidate.
@@ -96,9 +108,9 @@ pub struct OpenCell {
 pub enum Offered {
     Constant,
     Poisson,
-    /// Times of each run in seconds from its first request, in order: bursts, a changing rate or a recorded trace.
+    /// The requests of each run, with their times from the first one: bursts, a changing rate or a recorded trace.
     Observed {
-        runs: Vec<Vec<f64>>,
+        runs: Vec<Vec<Request>>,
         is_recorded: bool,
     },
 }
@@ -245,7 +257,11 @@ fn offered(entry: &Entry, observations: &[Observation]) -> Offered {
     rows.sort_unstable_by_key(|row| (key(row), row.start_ns));
     let times = |rows: &[Observation]| {
         let first_ns = rows[0].start_ns;
-        rows.iter().map(|row| (row.start_ns - first_ns) as f64 / 1e9).collect()
+        let request = |row: &Observation| Request {
+            at_s: (row.start_ns - first_ns) as f64 / 1e9,
+            prompt_tokens: row.input_tokens,
+        };
+        rows.iter().map(request).collect()
     };
     let runs = rows.chunk_by(|a, b| key(a) == key(b)).map(times).collect();
     Offered::Observed { runs, is_recorded }
@@ -310,5 +326,8 @@ fn facts(
         is_degraded,
         random_weights: cells.iter().any(random),
         is_extrapolated: times.largest() < max_batch_size as usize,
+        prompt_tokens: times
+            .prompts()
+            .map(|range| PromptRange { least: *range.start(), most: *range.end() }),
     }
 }

@@ -1,10 +1,11 @@
 //! Measured batch times by batch size, and samples drawn from them.
 
-use super::simulation::BatchTime;
+use super::simulation::{Batch, BatchTime};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use stats::Observation;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Fewer times of one size are only used if there is no better size.
 const LEAST_TIMES: usize = 8;
@@ -19,7 +20,23 @@ pub struct BatchTimes {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Measured {
     run: (u32, u32),
+    time: Timed,
+}
+
+/// The time of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Timed {
     seconds: f64,
+    /// The mean length of its prompts in tokens; `None` if one was not counted.
+    prompt_tokens: Option<f64>,
+}
+
+impl Timed {
+    fn of<'a>(batch: impl Iterator<Item = &'a Observation>, ns: u64) -> Self {
+        let lengths: Option<Vec<f64>> = batch.map(|row| row.input_tokens.map(f64::from)).collect();
+        let mean = |lengths: Vec<f64>| lengths.iter().sum::<f64>() / lengths.len() as f64;
+        Self { seconds: ns as f64 / 1e9, prompt_tokens: lengths.map(mean) }
+    }
 }
 
 /// How an open loop forms batches.
@@ -39,7 +56,8 @@ impl BatchTimes {
             if batch.iter().all(|row| row.is_ok) {
                 let start_ns = batch.iter().map(|row| row.start_ns).min().unwrap_or_default();
                 let end_ns = batch.iter().map(Observation::end_ns).max().unwrap_or_default();
-                self.add(batch.len(), (cell, batch[0].run), end_ns.saturating_sub(start_ns));
+                let time = Timed::of(batch.iter(), end_ns.saturating_sub(start_ns));
+                self.add(batch.len(), (cell, batch[0].run), time);
             }
         }
     }
@@ -64,7 +82,8 @@ impl BatchTimes {
                 let end_ns = batch.iter().map(|row| row.end_ns()).max().unwrap_or_default();
                 let is_possible = batch.iter().all(|row| row.end_ns() > begin_ns);
                 if is_possible {
-                    self.add(batch.len(), (cell, oldest.run), end_ns - begin_ns);
+                    let time = Timed::of(batch.iter().copied(), end_ns - begin_ns);
+                    self.add(batch.len(), (cell, oldest.run), time);
                 }
                 free_ns = end_ns;
                 left = later;
@@ -72,10 +91,9 @@ impl BatchTimes {
         }
     }
 
-    fn add(&mut self, size: usize, run: (u32, u32), ns: u64) {
-        let seconds = ns as f64 / 1e9;
-        if seconds > 0.0 {
-            self.by_size.entry(size).or_default().push(Measured { run, seconds });
+    fn add(&mut self, size: usize, run: (u32, u32), time: Timed) {
+        if time.seconds > 0.0 {
+            self.by_size.entry(size).or_default().push(Measured { run, time });
         }
     }
 
@@ -109,10 +127,24 @@ impl BatchTimes {
         self.by_size.iter().filter(move |(_, times)| times.len() >= LEAST_TIMES.min(most))
     }
 
-    /// The times as they were measured.
-    pub fn curve(&self) -> Curve {
-        let seconds = |times: &Vec<Measured>| times.iter().map(|time| time.seconds).collect();
-        Curve::new(self.used().map(|(size, times)| (*size, seconds(times))))
+    /// The times as they were measured. `prompt_tokens`: the mean length of the prompts of which mean times are asked.
+    pub fn curve(&self, prompt_tokens: Option<f64>) -> Curve {
+        let all = |times: &Vec<Measured>| times.iter().map(|one| one.time).collect();
+        let sizes = self.used().map(|(size, times)| (*size, all(times)));
+        Curve { prompt_tokens, ..Curve::new(sizes) }
+    }
+
+    /// The shortest and the longest mean length of the prompts of a batch, in tokens; `None` if the times of a size don't
+    /// tell how they depend on it.
+    pub fn prompts(&self) -> Option<RangeInclusive<f64>> {
+        let curve = self.curve(None);
+        if curve.sizes.is_empty() || curve.sizes.iter().any(|size| size.line.is_none()) {
+            return None;
+        }
+        let all = self.used().flat_map(|(_, times)| times);
+        let lengths: Vec<f64> = all.filter_map(|one| one.time.prompt_tokens).collect();
+        let low = lengths.iter().copied().reduce(f64::min)?;
+        Some(low..=lengths.iter().copied().reduce(f64::max)?)
     }
 
     /// A bootstrap sample: for each size, runs with replacement, and times within them with replacement.
@@ -137,42 +169,100 @@ fn begin_ns(waiting: &[&Observation], free_ns: u64, oldest_ns: u64, rule: OpenLo
     free_ns.max(waited_ns.min(full_ns)).max(oldest_ns)
 }
 
-fn by_run(times: &[Measured]) -> Vec<Vec<f64>> {
-    let mut runs: BTreeMap<(u32, u32), Vec<f64>> = BTreeMap::new();
-    for time in times {
-        runs.entry(time.run).or_default().push(time.seconds);
+fn by_run(times: &[Measured]) -> Vec<Vec<Timed>> {
+    let mut runs: BTreeMap<(u32, u32), Vec<Timed>> = BTreeMap::new();
+    for one in times {
+        runs.entry(one.run).or_default().push(one.time);
     }
     runs.into_values().collect()
 }
 
 /// Batch times to draw from. Between two measured sizes the times of equal rank are interpolated, a size below the
 /// smallest takes as long as that, and one above the largest takes longer in proportion.
+///
+/// Where the lengths of the prompts are known, the time of a batch is that of a measured one of its size plus the
+/// difference of their mean lengths times a slope, which is fitted to the times of that size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     sizes: Vec<Size>,
+    /// Of the batches of which mean times are asked.
+    prompt_tokens: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Size {
-    size: usize,
+    requests: usize,
     /// Sorted.
     seconds: Vec<f64>,
+    /// `None` if a length is unknown, or all are equal.
+    line: Option<Line>,
+}
+
+/// How the time of a batch depends on its prompts.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    /// Seconds per token of the mean length, at least 0: a longer prompt is never faster.
+    slope: f64,
+    /// The times less the part of the slope. Sorted.
+    rests: Vec<f64>,
+}
+
+impl Line {
+    /// By least squares.
+    fn fit(times: &[Timed]) -> Option<Self> {
+        let lengths: Vec<f64> =
+            times.iter().map(|time| time.prompt_tokens).collect::<Option<_>>()?;
+        let n = times.len() as f64;
+        let mean_length = lengths.iter().sum::<f64>() / n;
+        let mean_seconds = times.iter().map(|time| time.seconds).sum::<f64>() / n;
+        let pairs = || lengths.iter().zip(times);
+        let variance: f64 = lengths.iter().map(|length| (length - mean_length).powi(2)).sum();
+        let covariance: f64 = pairs()
+            .map(|(length, time)| (length - mean_length) * (time.seconds - mean_seconds))
+            .sum();
+        if variance <= 0.0 {
+            return None;
+        }
+        let slope = (covariance / variance).max(0.0);
+        let rests = pairs().map(|(length, time)| time.seconds - slope * length);
+        Some(Self { slope, rests: sorted(rests) })
+    }
+}
+
+impl Size {
+    /// The time at an index of the sorted ones.
+    fn at(&self, index: usize, prompt_tokens: Option<f64>) -> f64 {
+        match (&self.line, prompt_tokens) {
+            (Some(line), Some(length)) => (line.rests[index] + line.slope * length).max(0.0),
+            _ => self.seconds[index],
+        }
+    }
+
+    fn mean(&self, prompt_tokens: Option<f64>) -> f64 {
+        let all = (0..self.seconds.len()).map(|index| self.at(index, prompt_tokens));
+        all.sum::<f64>() / self.seconds.len() as f64
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 impl Curve {
     /// Sizes in ascending order, each with at least one time.
-    fn new(sizes: impl Iterator<Item = (usize, Vec<f64>)>) -> Self {
-        let sorted = |(size, mut seconds): (usize, Vec<f64>)| {
-            seconds.sort_by(f64::total_cmp);
-            Size { size, seconds }
+    fn new(sizes: impl Iterator<Item = (usize, Vec<Timed>)>) -> Self {
+        let size = |(size, times): (usize, Vec<Timed>)| {
+            let seconds = sorted(times.iter().map(|time| time.seconds));
+            Size { requests: size, seconds, line: Line::fit(&times) }
         };
-        Self { sizes: sizes.map(sorted).collect() }
+        Self { sizes: sizes.map(size).collect(), prompt_tokens: None }
     }
 
     /// The mean time of a batch in seconds.
     pub fn mean_s(&self, size: usize) -> f64 {
-        let mean = |one: &Size| one.seconds.iter().sum::<f64>() / one.seconds.len() as f64;
-        self.between(size, mean)
+        self.between(size, |one| one.mean(self.prompt_tokens))
     }
 
     /// Requests per second of an instance whose batches are full and follow each other.
@@ -181,13 +271,13 @@ impl Curve {
     }
 
     fn between(&self, size: usize, of: impl Fn(&Size) -> f64) -> f64 {
-        let next = self.sizes.partition_point(|one| one.size < size);
+        let next = self.sizes.partition_point(|one| one.requests < size);
         match (next.checked_sub(1).map(|index| &self.sizes[index]), self.sizes.get(next)) {
-            (_, Some(same)) if same.size == size => of(same),
+            (_, Some(same)) if same.requests == size => of(same),
             (None, Some(smallest)) => of(smallest),
-            (Some(largest), None) => of(largest) * size as f64 / largest.size as f64,
+            (Some(largest), None) => of(largest) * size as f64 / largest.requests as f64,
             (Some(low), Some(high)) => {
-                let share = (size - low.size) as f64 / (high.size - low.size) as f64;
+                let share = (size - low.requests) as f64 / (high.requests - low.requests) as f64;
                 of(low) * (1.0 - share) + of(high) * share
             }
             (None, None) => 0.0,
@@ -197,9 +287,10 @@ impl Curve {
 
 impl BatchTime for Curve {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
+    fn seconds(&self, batch: Batch, rng: &mut ChaCha8Rng) -> f64 {
         let unit: f64 = rng.random();
-        self.between(size, |one| one.seconds[(unit * one.seconds.len() as f64) as usize])
+        let index = |one: &Size| (unit * one.seconds.len() as f64) as usize;
+        self.between(batch.size, |one| one.at(index(one), batch.prompt_tokens))
     }
 }
 
@@ -231,7 +322,7 @@ mod tests {
             [row(1, 0, 0, 0, 40), row(1, 0, 1, 0, 50), row(1, 1, 2, 50, 90), row(1, 1, 3, 50, 80)];
         times.add_closed(0, &rows);
         assert_eq!(times.batches(), 2);
-        assert!((times.curve().mean_s(2) - 0.045).abs() < 1e-12);
+        assert!((times.curve(None).mean_s(2) - 0.045).abs() < 1e-12);
         let failed = Observation { is_ok: false, ..row(1, 2, 4, 100, 300) };
         times.add_closed(0, &[failed, row(1, 2, 5, 100, 110)]);
         assert_eq!(times.batches(), 2, "a batch with a failure says nothing about its time");
@@ -301,8 +392,70 @@ mod tests {
             let of_size: Vec<f64> =
                 truth.borrow().iter().filter(|(of, _)| *of == size).map(|(_, s)| *s).collect();
             let mean = of_size.iter().sum::<f64>() / of_size.len() as f64;
-            assert!((times.curve().mean_s(size) - mean).abs() < 1e-6, "size {size}");
+            assert!((times.curve(None).mean_s(size) - mean).abs() < 1e-6, "size {size}");
         }
+    }
+
+    fn of_ms(ms: u64) -> Timed {
+        Timed { seconds: ms as f64 / 1000.0, prompt_tokens: None }
+    }
+
+    fn batch(size: usize) -> Batch {
+        Batch { size, prompt_tokens: None }
+    }
+
+    #[test]
+    fn longer_prompts_take_longer_as_far_as_the_measured_ones_did() {
+        // 10 ms and 0.1 ms per token, with a part that doesn't depend on them.
+        let mut times = BatchTimes::default();
+        for number in 0..40_u32 {
+            let tokens = f64::from(100 + 10 * (number % 20));
+            let rest_s = 0.010 + 0.002 * f64::from(number / 20);
+            let time = Timed { seconds: rest_s + 1e-4 * tokens, prompt_tokens: Some(tokens) };
+            times.add(1, (0, 1), time);
+        }
+        assert_eq!(times.prompts(), Some(100.0..=290.0));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for tokens in [50.0, 195.0, 400.0] {
+            let curve = times.curve(Some(tokens));
+            assert!((curve.mean_s(1) - 0.011 - 1e-4 * tokens).abs() < 1e-9, "{tokens}");
+            let asked = Batch { size: 1, prompt_tokens: Some(tokens) };
+            let drawn: Vec<f64> = (0..500).map(|_| curve.seconds(asked, &mut rng)).collect();
+            let rests = drawn.iter().map(|seconds| seconds - 1e-4 * tokens);
+            assert!(
+                rests
+                    .clone()
+                    .all(|rest| (rest - 0.010).abs() < 1e-9 || (rest - 0.012).abs() < 1e-9)
+            );
+            assert!(
+                rests.clone().any(|rest| rest < 0.011) && rests.clone().any(|rest| rest > 0.011)
+            );
+        }
+        // Unknown lengths are those of the measured batches.
+        assert!((times.curve(None).mean_s(1) - 0.011 - 1e-4 * 195.0).abs() < 1e-9);
+        // One batch whose prompts were not counted tells nothing.
+        times.add(1, (0, 1), of_ms(20));
+        assert_eq!(times.prompts(), None);
+        assert!((times.curve(Some(400.0)).mean_s(1) - times.curve(None).mean_s(1)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_slope_is_as_uncertain_as_its_batches() {
+        let mut times = BatchTimes::default();
+        for number in 0..30_u32 {
+            let tokens = f64::from(100 + number);
+            let noise_s = if number % 2 == 0 { 0.002 } else { -0.002 };
+            let time = Timed { seconds: 0.03 + noise_s, prompt_tokens: Some(tokens) };
+            times.add(1, (number % 5, 1), time);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let asked = Batch { size: 1, prompt_tokens: Some(500.0) };
+        let predicted: Vec<f64> = (0..200)
+            .map(|_| times.resampled(&mut rng).sizes[0].mean(asked.prompt_tokens))
+            .collect();
+        // The true slope is 0: extrapolated times vary, and are never below those of the measured prompts.
+        assert!(predicted.iter().any(|seconds| *seconds > 0.04), "{predicted:?}");
+        assert!(predicted.iter().all(|seconds| *seconds > 0.0279), "{predicted:?}");
     }
 
     fn two_sizes() -> BatchTimes {
@@ -310,8 +463,8 @@ mod tests {
         for run in 1..=3 {
             for batch in 0..10 {
                 let ms = u64::from(batch + run);
-                times.add(1, (0, run), (10 + ms) * 1_000_000);
-                times.add(5, (1, run), (30 + ms) * 1_000_000);
+                times.add(1, (0, run), of_ms(10 + ms));
+                times.add(5, (1, run), of_ms(30 + ms));
             }
         }
         times
@@ -319,12 +472,12 @@ mod tests {
 
     #[test]
     fn sizes_in_between_are_interpolated() {
-        let curve = two_sizes().curve();
+        let curve = two_sizes().curve(None);
         let (one, five) = (curve.mean_s(1), curve.mean_s(5));
         assert!((curve.mean_s(3) - f64::midpoint(one, five)).abs() < 1e-12);
         assert!((curve.mean_s(10) - 2.0 * five).abs() < 1e-12);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let drawn: Vec<f64> = (0..2000).map(|_| curve.seconds(3, &mut rng)).collect();
+        let drawn: Vec<f64> = (0..2000).map(|_| curve.seconds(batch(3), &mut rng)).collect();
         let mean = drawn.iter().sum::<f64>() / 2000.0;
         assert!((mean - curve.mean_s(3)).abs() < 2e-4);
         assert!((curve.full_rate(5) - 5.0 / five).abs() < 1e-9);
@@ -335,7 +488,7 @@ mod tests {
         let mut times = BatchTimes::default();
         for run in 1..=4_u32 {
             for _ in 0..50 {
-                times.add(1, (0, run), u64::from(run) * 10_000_000);
+                times.add(1, (0, run), of_ms(u64::from(run) * 10));
             }
         }
         let mut rng = ChaCha8Rng::seed_from_u64(2);

@@ -1,7 +1,7 @@
 //! The ranked options, what separates the first two, and what to measure next.
 
 use super::calibration::{Calibrated, calibrate};
-use super::candidate::{Candidate, CandidateFacts, NotSimulated, candidates};
+use super::candidate::{Candidate, CandidateFacts, NotSimulated, PromptRange, candidates};
 use super::options::{IndexedCandidate, choice, choice_with_base};
 use super::prediction::{Attained, Choice, Predicted, Setting, SizedPolicy};
 use super::serverless::{serverless_choice, stand_ins};
@@ -125,8 +125,19 @@ pub enum Caveat {
     },
     /// The price is an assumption about its region.
     AssumedRegion,
-    /// Trace lengths are not used: the batch times are those of the measured dialogues.
+    /// Lengths of the trace are not used: they are in characters, or the measured prompts of a batch size all have the same
+    /// length.
     LengthsNotUsed,
+    /// Share of the prompts that are longer or shorter than the mean prompt of any measured batch, 0 to 1. Their times are
+    /// extrapolated.
+    ExtrapolatedPrompts {
+        share: f64,
+    },
+    /// Share of the prompts that are cut, as those of the campaign, 0 to 1.
+    CutPrompts {
+        share: f64,
+        max_input_tokens: u32,
+    },
     /// The first choice is a serverless endpoint, and the times of a target stand for it.
     ServerlessStandIn {
         target: String,
@@ -191,7 +202,9 @@ pub struct Input<'a> {
 
 /// Simulates every candidate with every policy and ranks them.
 pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
-    let Input { results, file, demand, seed, .. } = input;
+    let Input { results, file, seed, .. } = input;
+    let max_input_tokens = results.environment.generation.max_input_tokens;
+    let demand = &input.demand.clone().cut_to(max_input_tokens);
     let found = candidates(results, input.samples);
     if found.candidates.is_empty() {
         return Err(Nothing::NoCandidate(
@@ -251,7 +264,7 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
         growth: file.growth,
         peak_factor: file.peak_factor,
         span_s: setting.span_s(),
-        trace: match demand {
+        trace: match input.demand {
             Demand::Profile(_) => None,
             Demand::Trace(trace) => Some(Summary::of(trace)),
         },
@@ -280,6 +293,7 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
     };
     decision.first_two = first_two(&decision);
     decision.caveats = caveats(&decision);
+    decision.caveats.extend(caveats_of_prompts(&decision, input.demand, max_input_tokens));
     decision.measure_next = measure_next(&decision, &found.candidates);
     Ok(decision)
 }
@@ -407,13 +421,8 @@ fn caveats(decision: &Decision) -> Vec<Caveat> {
     if !decision.is_complete {
         found.push(Caveat::IncompleteCampaign);
     }
-    if let Some(trace) = &decision.traffic.trace {
-        if trace.span_s < 86_400.0 {
-            found.push(Caveat::ShortTrace { hours: trace.span_s / 3600.0 });
-        }
-        if trace.input_tokens.is_some() {
-            found.push(Caveat::LengthsNotUsed);
-        }
+    if let Some(trace) = decision.traffic.trace.as_ref().filter(|trace| trace.span_s < 86_400.0) {
+        found.push(Caveat::ShortTrace { hours: trace.span_s / 3600.0 });
     }
     let Some(best) = decision.best() else { return found };
     for facts in decision.candidates_of(best) {
@@ -427,6 +436,37 @@ fn caveats(decision: &Decision) -> Vec<Caveat> {
         found.extend(is_new);
     }
     found
+}
+
+/// More prompts than this share are told of.
+const NOTED_PROMPTS: f64 = 0.01;
+
+/// What limits predictions for the lengths of a trace.
+fn caveats_of_prompts(decision: &Decision, demand: &Demand, max_input_tokens: u32) -> Vec<Caveat> {
+    let (Demand::Trace(trace), Some(best)) = (demand, decision.best()) else { return Vec::new() };
+    let lengths = &trace.input_tokens;
+    if lengths.is_empty() {
+        let is_counted = !trace.input_characters.is_empty();
+        return is_counted.then_some(Caveat::LengthsNotUsed).into_iter().collect();
+    }
+    let candidates = decision.candidates_of(best).into_iter();
+    let ranges: Option<Vec<PromptRange>> = candidates.map(|facts| facts.prompt_tokens).collect();
+    let Some(ranges) = ranges else { return vec![Caveat::LengthsNotUsed] };
+    let share = |is_it: &dyn Fn(f64) -> bool| {
+        let count = lengths.iter().filter(|length| is_it(f64::from(**length))).count();
+        count as f64 / lengths.len() as f64
+    };
+    let most = f64::from(max_input_tokens);
+    let cut = share(&|length| length > most);
+    let is_outside = |length: f64| {
+        ranges.iter().any(|range| !(range.least..=range.most).contains(&length.min(most)))
+    };
+    let outside = share(&is_outside);
+    let found = [
+        (cut > NOTED_PROMPTS).then_some(Caveat::CutPrompts { share: cut, max_input_tokens }),
+        (outside > NOTED_PROMPTS).then_some(Caveat::ExtrapolatedPrompts { share: outside }),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What limits the predictions of a serverless endpoint for which a candidate stands.

@@ -56,7 +56,7 @@ pub fn choice_with_base(
     scaled: IndexedCandidate<'_>,
     kind: PolicyKind,
 ) -> Choice {
-    let curve = base.candidate.times.curve();
+    let curve = base.candidate.times.curve(setting.demand.mean_prompt_tokens());
     let each = BASE_LOAD * curve.full_rate(base.candidate.facts.max_batch_size as usize);
     let mut rates = setting.demand.rates_by_hour();
     rates.sort_by(f64::total_cmp);
@@ -147,7 +147,8 @@ impl<'a> Planned<'a> {
         scaled: IndexedCandidate<'a>,
         base: Option<PlannedBase<'a>>,
     ) -> Self {
-        Self { setting, scaled, curve: scaled.candidate.times.curve(), base }
+        let curve = scaled.candidate.times.curve(setting.demand.mean_prompt_tokens());
+        Self { setting, scaled, curve, base }
     }
 
     fn facts(&self) -> &CandidateFacts {
@@ -334,8 +335,8 @@ impl<'a> Planned<'a> {
         seed: u64,
     ) -> Outcome {
         let fleet = self.fleet(sized, factor);
-        let arrivals = self.setting.demand.arrivals(factor, seed);
-        simulate_types(arrivals, times, &fleet, seed.wrapping_add(1))
+        let requests = self.setting.demand.requests(factor, seed);
+        simulate_types(requests, times, &fleet, seed.wrapping_add(1))
     }
 
     fn predict(&self, sized: SizedPolicy, meets_at_peak: bool) -> Choice {

@@ -54,8 +54,8 @@ impl Endpoint<'_> {
             limit_s: setting.file.objective.latency_ms / 1000.0,
             span_s: setting.span_s(),
         };
-        let arrivals = setting.demand.arrivals(factor, seed);
-        simulate_serverless(arrivals, curve, &endpoint, seed.wrapping_add(1))
+        let requests = setting.demand.requests(factor, seed);
+        simulate_serverless(requests, curve, &endpoint, seed.wrapping_add(1))
     }
 
     fn usd(&self, paid: Paid) -> f64 {
@@ -73,7 +73,7 @@ impl Endpoint<'_> {
         let Setting { file, seed, simulations, .. } = self.setting;
         let times = &self.of.candidate.times;
         let peak = file.growth * file.peak_factor;
-        let at_peak = self.simulated(&times.curve(), peak, seed);
+        let at_peak = self.simulated(&times.curve(None), peak, seed);
         let meets_at_peak =
             meets(&file.objective, at_peak.good_share(), self.error_share(&at_peak));
         let outcomes: Vec<Outcome> = (1..=simulations)

@@ -7,19 +7,9 @@ use rand_chacha::ChaCha8Rng;
 /// Copies of a request of a trace come up to this much later.
 const COPY_WITHIN_S: f64 = 60.0;
 
-/// An iterator over seconds, never decreasing.
+/// The times of a Poisson process whose rate is constant within a period: an iterator over seconds, never decreasing.
 #[derive(Debug, Clone)]
-pub struct Arrivals(Kind);
-
-#[derive(Debug, Clone)]
-enum Kind {
-    Poisson(Box<Poisson>),
-    Recorded(std::vec::IntoIter<f64>),
-}
-
-/// A Poisson process whose rate is constant within a period.
-#[derive(Debug, Clone)]
-struct Poisson {
+pub struct Arrivals {
     rates: Vec<f64>,
     period_s: f64,
     at: usize,
@@ -31,27 +21,13 @@ impl Arrivals {
     /// A Poisson process with a rate per second for each period of `period_s` seconds.
     pub fn poisson(rates: Vec<f64>, period_s: f64, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self(Kind::Poisson(Box::new(Poisson { rates, period_s, at: 0, now_s: 0.0, rng })))
-    }
-
-    /// Sorted times.
-    pub fn recorded(arrivals_s: Vec<f64>) -> Self {
-        Self(Kind::Recorded(arrivals_s.into_iter()))
+        Self { rates, period_s, at: 0, now_s: 0.0, rng }
     }
 }
 
 impl Iterator for Arrivals {
     type Item = f64;
 
-    fn next(&mut self) -> Option<f64> {
-        match &mut self.0 {
-            Kind::Poisson(process) => process.next(),
-            Kind::Recorded(times) => times.next(),
-        }
-    }
-}
-
-impl Poisson {
     fn next(&mut self) -> Option<f64> {
         loop {
             let rate = *self.rates.get(self.at)?;
@@ -71,14 +47,33 @@ impl Poisson {
     }
 }
 
-/// The times of a trace with its rate multiplied by `factor`.
-pub(super) fn scaled(trace: &Trace, factor: f64, seed: u64) -> Arrivals {
-    let is_exact = trace.resolution_s() == 0.0;
-    if is_exact && (factor - 1.0).abs() < 1e-12 {
-        return Arrivals::recorded(trace.arrivals_s.clone());
+/// A request: when it arrives, and how long its prompt is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Request {
+    pub at_s: f64,
+    /// `None` if unknown.
+    pub prompt_tokens: Option<u32>,
+}
+
+impl From<f64> for Request {
+    fn from(at_s: f64) -> Self {
+        Self { at_s, prompt_tokens: None }
     }
-    let times = scaled_rows(trace, factor, seed);
-    Arrivals::recorded(times.into_iter().map(|(at_s, _)| at_s).collect())
+}
+
+/// The requests of a trace with its rate multiplied by `factor`.
+pub(super) fn scaled(trace: &Trace, factor: f64, seed: u64) -> Vec<Request> {
+    let is_exact = trace.resolution_s() == 0.0;
+    let rows = if is_exact && (factor - 1.0).abs() < 1e-12 {
+        trace.arrivals_s.iter().copied().zip(0..).collect()
+    } else {
+        scaled_rows(trace, factor, seed)
+    };
+    let request = |(at_s, row): (f64, usize)| Request {
+        at_s,
+        prompt_tokens: trace.input_tokens.get(row).copied(),
+    };
+    rows.into_iter().map(request).collect()
 }
 
 /// Times and rows of a trace with its rate multiplied by `factor`, in order of time.
@@ -132,14 +127,37 @@ mod tests {
         assert_eq!(arrivals, again);
     }
 
+    fn times(trace: &Trace, factor: f64) -> Vec<f64> {
+        scaled(trace, factor, 1).iter().map(|request| request.at_s).collect()
+    }
+
+    #[test]
+    fn requests_keep_the_length_of_their_row() {
+        let rows: Vec<String> = (0..1000).map(|row| format!("{},{row}", row / 3)).collect();
+        let text = format!("timestamp,input_tokens\n{}", rows.join("\n"));
+        let trace = Trace::read("t", text.as_bytes(), None).unwrap();
+        for factor in [1.0, 0.4, 2.5] {
+            let requests = scaled(&trace, factor, 2);
+            let row = |request: &Request| request.prompt_tokens.unwrap();
+            // A copy comes within a minute of its request, and within the second of its row.
+            for request in &requests {
+                let late_s = request.at_s - f64::from(row(request) / 3);
+                assert!((0.0..61.0).contains(&late_s), "{late_s}");
+            }
+            let mean =
+                requests.iter().map(|one| f64::from(row(one))).sum::<f64>() / requests.len() as f64;
+            assert!((mean - 499.5).abs() < 40.0, "{mean}");
+        }
+    }
+
     #[test]
     fn a_trace_is_thinned_and_repeated() {
         let text: Vec<String> = (0..20_000).map(|at| format!("{at}.25")).collect();
         let text = text.join("\n");
         let trace = Trace::read("t", format!("timestamp\n0\n{text}").as_bytes(), None).unwrap();
-        assert_eq!(scaled(&trace, 1.0, 1).collect::<Vec<_>>(), trace.arrivals_s);
+        assert_eq!(times(&trace, 1.0), trace.arrivals_s);
         for factor in [0.3, 1.7, 3.0] {
-            let times: Vec<f64> = scaled(&trace, factor, 1).collect();
+            let times = times(&trace, factor);
             let ratio = times.len() as f64 / trace.arrivals_s.len() as f64;
             assert!((ratio - factor).abs() < 0.02, "{factor}: {ratio}");
             assert!(times.is_sorted());
@@ -150,7 +168,7 @@ mod tests {
     #[test]
     fn whole_seconds_are_spread() {
         let trace = Trace::read("t", b"timestamp\n0\n0\n0\n9\n9\n20\n", None).unwrap();
-        let times: Vec<f64> = scaled(&trace, 1.0, 1).collect();
+        let times = times(&trace, 1.0);
         assert_eq!(times.len(), 6);
         assert!(times.windows(2).take(4).all(|pair| pair[0] < pair[1]), "{times:?}");
         assert!(times[2] < 1.0 && (9.0..10.0).contains(&times[3]));

@@ -1,6 +1,6 @@
 //! What arrives: a profile or a trace with its growth, and the hours of the day that a schedule needs.
 
-use super::arrivals::{Arrivals, scaled};
+use super::arrivals::{Arrivals, Request, scaled};
 use super::profile::Profile;
 use super::trace::Trace;
 use chrono::{DateTime, Datelike, Offset, TimeZone, Timelike};
@@ -48,18 +48,35 @@ impl Demand {
         }
     }
 
-    /// Arrival times with every rate multiplied by `factor`; all randomness follows from `seed`.
+    /// Requests in order of time, with every rate multiplied by `factor`; all randomness follows from `seed`.
     ///
     /// A profile is a Poisson process. The requests of a trace are thinned or repeated up to a minute later at random,
     /// and spread over their second if it records whole seconds.
-    pub fn arrivals(&self, factor: f64, seed: u64) -> Arrivals {
+    pub fn requests(&self, factor: f64, seed: u64) -> Box<dyn Iterator<Item = Request>> {
         match self {
             Self::Profile(profile) => {
                 let rates = profile.rates().iter().map(|rate| rate * factor).collect();
-                Arrivals::poisson(rates, HOUR_S, seed)
+                Box::new(Arrivals::poisson(rates, HOUR_S, seed).map(Request::from))
             }
-            Self::Trace(trace) => scaled(trace, factor, seed),
+            Self::Trace(trace) => Box::new(scaled(trace, factor, seed).into_iter()),
         }
+    }
+
+    /// The mean length of the prompts in tokens; `None` if it is unknown.
+    pub fn mean_prompt_tokens(&self) -> Option<f64> {
+        let Self::Trace(trace) = self else { return None };
+        let lengths = &trace.input_tokens;
+        let sum: f64 = lengths.iter().map(|length| f64::from(*length)).sum();
+        (!lengths.is_empty()).then(|| sum / lengths.len() as f64)
+    }
+
+    /// The same with prompts cut to `most` tokens.
+    #[must_use]
+    pub fn cut_to(mut self, most: u32) -> Self {
+        if let Self::Trace(trace) = &mut self {
+            trace.input_tokens.iter_mut().for_each(|length| *length = (*length).min(most));
+        }
+        self
     }
 
     /// Requests per second in each hour, the last one of a trace being incomplete.

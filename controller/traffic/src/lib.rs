@@ -14,7 +14,7 @@ mod summary;
 mod time;
 pub mod trace;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, Request};
 pub use demand::{Demand, Slots};
 pub use file::{
     Error, Fleet, Objective, Platform, PolicyKind, Routing, Serverless, Source, TrafficFile,

@@ -2,11 +2,12 @@
 
 use super::outcome::{HOUR_S, Hour, Outcome, hour_of};
 use super::scaling::{Policy, Scaler, Seen};
-use super::{BatchTime, Batching, Fleet, Routing, WithoutInstance};
+use super::{Batch, BatchTime, Batching, Fleet, Routing, WithoutInstance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
+use traffic::Request;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
@@ -71,10 +72,9 @@ enum Type {
 struct Instance {
     of: Type,
     state: State,
-    /// Arrival times of waiting requests.
-    queue: VecDeque<f64>,
-    /// Arrival times of the requests in its batch.
-    batch: Vec<f64>,
+    /// Requests that wait.
+    queue: VecDeque<Request>,
+    batch: Vec<Request>,
     /// When its batch ends; `None` while it is free.
     busy_until_s: Option<f64>,
     /// When a timer fires, if one is set.
@@ -118,7 +118,7 @@ struct Simulation<'a, B> {
     base: Present,
     scaled: Present,
     /// The one queue, and requests that arrive while no instance is ready.
-    waiting: VecDeque<f64>,
+    waiting: VecDeque<Request>,
     scaler: Scaler<'a>,
     arrived_since_tick: u64,
     /// Those of them that no base instance took.
@@ -128,32 +128,33 @@ struct Simulation<'a, B> {
     outcome: Outcome,
 }
 
-/// Simulates a fleet. `arrivals` are seconds and never decrease; all randomness follows from `seed`.
+/// Simulates a fleet. The times of `requests` never decrease; all randomness follows from `seed`.
 pub fn simulate<B: BatchTime>(
-    arrivals: impl Iterator<Item = f64>,
+    requests: impl Iterator<Item = impl Into<Request>>,
     batch_time: &B,
     fleet: &Fleet,
     seed: u64,
 ) -> Outcome {
-    simulate_types(arrivals, BatchTimes { base: batch_time, scaled: batch_time }, fleet, seed)
+    simulate_types(requests, BatchTimes { base: batch_time, scaled: batch_time }, fleet, seed)
 }
 
 /// Simulates a fleet whose base has batch times of its own.
 pub fn simulate_types<B: BatchTime>(
-    arrivals: impl Iterator<Item = f64>,
+    requests: impl Iterator<Item = impl Into<Request>>,
     times: BatchTimes<'_, B>,
     fleet: &Fleet,
     seed: u64,
 ) -> Outcome {
-    let mut arrivals = arrivals.take_while(|at_s| *at_s <= fleet.span_s).peekable();
+    let requests = requests.map(Into::into);
+    let mut requests = requests.take_while(|one: &Request| one.at_s <= fleet.span_s).peekable();
     let mut simulation = Simulation::new(times, fleet, seed);
     simulation.begin();
     loop {
         let next_s = simulation.events.peek().map(|event| event.at_s);
-        match (arrivals.peek().copied(), next_s) {
-            (Some(at_s), next_s) if next_s.is_none_or(|next_s| at_s < next_s) => {
-                arrivals.next();
-                simulation.arrive(at_s);
+        match (requests.peek().copied(), next_s) {
+            (Some(one), next_s) if next_s.is_none_or(|next_s| one.at_s < next_s) => {
+                requests.next();
+                simulation.arrive(one);
             }
             (_, Some(_)) => {
                 if let Some(event) = simulation.events.pop() {
@@ -270,28 +271,29 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         self.outcome.most_instances = self.outcome.most_instances.max(instances);
     }
 
-    fn arrive(&mut self, at_s: f64) {
+    fn arrive(&mut self, request: Request) {
+        let at_s = request.at_s;
         self.outcome.arrived += 1;
         self.arrived_since_tick += 1;
         let hour = self.hour(at_s);
         self.outcome.hours[hour].arrived += 1;
         self.outcome.during_start += u64::from(self.base.starting + self.scaled.starting > 0);
-        let Some(index) = self.route() else { return self.without_instance(at_s) };
+        let Some(index) = self.route() else { return self.without_instance(request) };
         let instance = &mut self.instances[index];
         if instance.queue.len() >= self.fleet.max_queue {
             self.outcome.rejected += 1;
             return;
         }
-        instance.queue.push_back(at_s);
+        instance.queue.push_back(request);
         if instance.busy_until_s.is_none() {
             self.dispatch(index, at_s);
         }
     }
 
     /// No instance is ready, or there is one queue for all.
-    fn without_instance(&mut self, at_s: f64) {
+    fn without_instance(&mut self, request: Request) {
         match self.fleet.without_instance {
-            WithoutInstance::Wait => self.wait_in_common(at_s),
+            WithoutInstance::Wait => self.wait_in_common(request),
             WithoutInstance::Fail => {
                 self.outcome.without_instance += 1;
                 self.failed_since_tick += 1;
@@ -301,12 +303,13 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         }
     }
 
-    fn wait_in_common(&mut self, at_s: f64) {
+    fn wait_in_common(&mut self, request: Request) {
         if self.waiting.len() >= self.fleet.max_queue {
             self.outcome.rejected += 1;
             return;
         }
-        self.waiting.push_back(at_s);
+        self.waiting.push_back(request);
+        let at_s = request.at_s;
         // An autoscaler at zero is woken by the first request.
         if self.scaled.count() == 0 && self.fleet.max_instances > 0 {
             self.start(Type::Scaled, at_s);
@@ -357,8 +360,8 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         let instance = &mut self.instances[index];
         let is_common = self.fleet.routing == Routing::OneQueue;
         let queue = if is_common { &mut self.waiting } else { &mut instance.queue };
-        let Some(&oldest_s) = queue.front() else { return };
-        let until_s = oldest_s + batching.max_delay_s;
+        let Some(oldest) = queue.front() else { return };
+        let until_s = oldest.at_s + batching.max_delay_s;
         if queue.len() < batching.max_size && until_s > now_s {
             if instance.timer_s.is_none_or(|timer_s| timer_s < until_s) {
                 instance.timer_s = Some(until_s);
@@ -373,7 +376,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             Type::Base => self.times.base,
             Type::Scaled => self.times.scaled,
         };
-        let seconds = times.seconds(size, &mut self.rng);
+        let seconds = times.seconds(Batch::of(instance.batch.iter()), &mut self.rng);
         instance.busy_until_s = Some(now_s + seconds);
         self.schedule(now_s + seconds, Kind::Free(index));
         let counted_s = (self.fleet.span_s - now_s).clamp(0.0, seconds);
@@ -404,12 +407,12 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             return;
         }
         let batch = std::mem::take(&mut self.instances[index].batch);
-        for &arrived_s in &batch {
-            let latency_s = now_s - arrived_s;
+        for request in &batch {
+            let latency_s = now_s - request.at_s;
             self.outcome.latencies.add(latency_s);
             if latency_s <= self.fleet.limit_s {
                 self.outcome.good += 1;
-                let hour = self.hour(arrived_s);
+                let hour = self.hour(request.at_s);
                 self.outcome.hours[hour].good += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! A discrete-event simulation of a fleet: arrival times, batch times and a scaling policy -> latencies, failures and
+//! A discrete-event simulation of a fleet: requests, batch times and a scaling policy -> latencies, failures and
 //! paid hours.
 //!
 //! Instances are equal, but for those of a [`Base`]. Each has a queue, and takes up to `max_size` requests from it when it is free and the queue is
@@ -20,16 +20,34 @@ pub use scaling::{Hpa, Policy, SageMakerTracking};
 pub use serverless::{Serverless, simulate_serverless};
 
 use rand_chacha::ChaCha8Rng;
+use traffic::Request;
+
+/// Requests that are processed together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batch {
+    pub size: usize,
+    /// The mean length of their prompts in tokens; `None` if one is unknown.
+    pub prompt_tokens: Option<f64>,
+}
+
+impl Batch {
+    fn of<'a>(requests: impl ExactSizeIterator<Item = &'a Request>) -> Self {
+        let size = requests.len();
+        let add = |sum: f64, one: &Request| Some(sum + f64::from(one.prompt_tokens?));
+        let sum = { requests }.try_fold(0.0, add);
+        Self { size, prompt_tokens: sum.map(|sum| sum / size as f64) }
+    }
+}
 
 /// The time that a batch takes.
 pub trait BatchTime {
-    /// Seconds for a batch of `size` requests.
-    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64;
+    /// In seconds.
+    fn seconds(&self, batch: Batch, rng: &mut ChaCha8Rng) -> f64;
 }
 
 impl<F: Fn(usize, &mut ChaCha8Rng) -> f64> BatchTime for F {
-    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
-        self(size, rng)
+    fn seconds(&self, batch: Batch, rng: &mut ChaCha8Rng) -> f64 {
+        self(batch.size, rng)
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! A request is processed alone, in the sandbox that became idle last. If none is idle, one is started for it.
 
-use super::BatchTime;
 use super::outcome::{Hour, Outcome, hour_of};
+use super::{Batch, BatchTime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use traffic::Request;
 
 /// Processing is billed in whole milliseconds.
 const BILLED_PER_S: f64 = 1000.0;
@@ -30,13 +31,13 @@ pub struct Serverless {
     pub span_s: f64,
 }
 
-/// Simulates a serverless endpoint. `arrivals` are seconds and never decrease; all randomness follows from `seed`.
+/// Simulates a serverless endpoint. The times of `requests` never decrease; all randomness follows from `seed`.
 ///
 /// Of the outcome, `paid_s` is the billed processing, `rejected` are throttled requests, `during_start` those that waited
 /// for a start, and `most_instances` the most sandboxes with a request. What a request costs counts in the hour in
 /// which it arrived.
 pub fn simulate_serverless<B: BatchTime>(
-    arrivals: impl Iterator<Item = f64>,
+    requests: impl Iterator<Item = impl Into<Request>>,
     time: &B,
     endpoint: &Serverless,
     seed: u64,
@@ -48,7 +49,9 @@ pub fn simulate_serverless<B: BatchTime>(
     let mut ends: BinaryHeap<Reverse<u64>> = BinaryHeap::new();
     // When the idle sandboxes became idle, the earliest first.
     let mut idle: VecDeque<f64> = VecDeque::new();
-    for at_s in arrivals.take_while(|at_s| *at_s <= endpoint.span_s) {
+    let requests = requests.map(Into::into);
+    for request in requests.take_while(|one: &Request| one.at_s <= endpoint.span_s) {
+        let at_s = request.at_s;
         while let Some(Reverse(end)) =
             ends.peek().copied().filter(|Reverse(end)| f64::from_bits(*end) <= at_s)
         {
@@ -67,7 +70,7 @@ pub fn simulate_serverless<B: BatchTime>(
         }
         let start_s = if idle.pop_back().is_some() { 0.0 } else { endpoint.cold_start_s };
         outcome.during_start += u64::from(start_s > 0.0);
-        let needed_s = time.seconds(1, &mut rng);
+        let needed_s = time.seconds(Batch::of([request].iter()), &mut rng);
         let processing_s = needed_s.min(endpoint.timeout_s);
         ends.push(Reverse((at_s + start_s + processing_s).to_bits()));
         outcome.most_instances = outcome.most_instances.max(ends.len());

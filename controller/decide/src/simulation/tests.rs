@@ -317,8 +317,8 @@ pub(super) struct Service {
 }
 
 impl BatchTime for Service {
-    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
-        if self.is_exponential { exponential(self.mean_s)(size, rng) } else { self.mean_s }
+    fn seconds(&self, batch: Batch, rng: &mut ChaCha8Rng) -> f64 {
+        if self.is_exponential { exponential(self.mean_s)(batch.size, rng) } else { self.mean_s }
     }
 }
 

@@ -1,12 +1,13 @@
 //! A decision for a fleet -> the document of its page. Its figures are predictions and labelled as such.
 
 use super::fact::{Fact, Span};
+use super::fleet_caveats::caveat;
 use super::table::{Column, Entry, Table, Tone};
 use super::verdict::Verdict;
 use super::{Block, Detail, Document, Figure, Section, date, shortened};
 use crate::sentences::{counted, enumerated};
 use decide::{
-    Attained, Calibrated, CandidateFacts, Caveat, Choice, Decision, FirstTwo, MeasureNext,
+    Attained, Calibrated, CandidateFacts, Choice, Decision, FirstTwo, MeasureNext,
     NotSimulatedBecause, Predicted, SizedPolicy,
 };
 use plot::chart::plane::{Curve, Join, Panel, Plane, Spot};
@@ -640,60 +641,5 @@ fn method(decision: &Decision) -> Section {
         lead: String::new(),
         blocks: vec![Block::List(sentences)],
         detail: Detail::Report,
-    }
-}
-
-fn caveat(caveat: &Caveat) -> String {
-    match caveat {
-        Caveat::OtherMachine { target, measured_on } if measured_on == "unknown" => format!(
-            "{}: the machine that was measured is unknown; it is priced by target name.",
-            shortened(target, 80)
-        ),
-        Caveat::OtherMachine { target, measured_on } => format!(
-            "{} was measured on {}, another machine.",
-            shortened(target, 80),
-            shortened(measured_on, 80)
-        ),
-        Caveat::OneHost { target } => {
-            format!("{} was measured on one host.", shortened(target, 80))
-        }
-        Caveat::FewRuns { runs } => format!(
-            "Batch times of {}: intervals over fewer than {} runs are too narrow.",
-            counted(*runs, "run"),
-            decide::ENOUGH_RUNS
-        ),
-        Caveat::Degraded => "Some cells behind it are DEGRADED.".to_owned(),
-        Caveat::RandomWeights => "Random weights: the model has no quality.".to_owned(),
-        Caveat::IncompleteCampaign => "The campaign is incomplete.".to_owned(),
-        Caveat::NotCalibrated => {
-            "No `server` cell of its model and target checks the prediction.".to_owned()
-        }
-        Caveat::MissesItsMeasurements { missed, cells } => format!(
-            "The prediction misses {missed} of {} of its model and target.",
-            counted(*cells, "measured cell")
-        ),
-        Caveat::ExtrapolatedBatches { max_batch_size } => format!(
-            "Batches of {max_batch_size} were not observed; their time is extrapolated."
-        ),
-        Caveat::UnknownLoadTime => {
-            "The load time was not measured: starts take the provisioning time only.".to_owned()
-        }
-        Caveat::ShortTrace { hours } => format!(
-            "The trace covers {} hours; the month is extrapolated.",
-            number::shown(*hours)
-        ),
-        Caveat::StalePrice { date } => format!("The price is of {date}, over 180 days old."),
-        Caveat::AssumedRegion => "The source of the price leaves its region open.".to_owned(),
-        Caveat::LengthsNotUsed => {
-            "The lengths of the trace are not simulated: batch times are those of the measured dialogues.".to_owned()
-        }
-        Caveat::ServerlessStandIn { target, memory_mb } => format!(
-            "Assumed, not measured: a serverless endpoint with {memory_mb} MiB answers a request as fast as {}.",
-            shortened(target, 80)
-        ),
-        Caveat::SpotAtOtherPrice { purchase } => format!(
-            "Spot interruptions are simulated, but the price is {}.",
-            shortened(purchase, 40)
-        ),
     }
 }

@@ -11,6 +11,7 @@ mod endpoints;
 mod environment;
 mod fact;
 mod fleet;
+mod fleet_caveats;
 mod gates;
 mod latency;
 mod load_curves;
