@@ -8,7 +8,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use generation::compute::Compute;
 use kernels::Dispatch;
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use seq2seq::checkpoint::Checkpoint;
 use seq2seq::config::Config;
 use seq2seq::cpu::CpuModel;
@@ -38,6 +38,7 @@ fn load(dtype: Dtype) -> CpuModel {
         tokenizer: None,
         dtype,
         endpoint: None,
+        engine: EngineName::default(),
     };
     let model = model_source::find(&spec).expect("the program brings it");
     let config = Config::parse(&model.config.read().expect("held in memory")).expect("its own");

@@ -4,7 +4,7 @@ use crate::engines::http::Permissions;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use host::Root;
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use model::generation::{EarlyStopping, Settings};
 use std::{num::NonZeroUsize, path::PathBuf};
 use telemetry::{InstrumentSources, OpenedGpu};
@@ -32,6 +32,9 @@ pub struct ModelOptions {
     /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
+    /// Implementation: native, or candle (the models of candle-transformers, to compare with)
+    #[arg(long, value_name = "ENGINE", default_value = "native")]
+    pub engine: EngineName,
     /// Device: cpu, or an NVIDIA GPU: cuda:0, cuda:GPU-UUID or cuda:MIG-UUID
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
@@ -50,6 +53,7 @@ impl ModelOptions {
             tokenizer: self.tokenizer.clone(),
             dtype: self.dtype,
             endpoint: None,
+            engine: self.engine,
         }
     }
 }

@@ -18,6 +18,23 @@ words!(
 );
 
 words!(
+    /// Whose implementation computes a model that an agent loads.
+    #[derive(Default)]
+    EngineName, "engine", {
+        /// Fleetmark's own.
+        #[default]
+        Native = "native",
+        /// The models of candle-transformers as they are.
+        Candle = "candle",
+    }
+);
+
+impl EngineName {
+    /// `model_type` of the models that candle's engine computes.
+    pub const OF_CANDLE: [&str; 4] = ["t5", "qwen2", "qwen3", "llama"];
+}
+
+words!(
     /// How a LoRA adapter's weights are applied.
     #[derive(Default)]
     AdapterMode, "adapter mode", {
@@ -46,6 +63,9 @@ pub struct EngineSpec {
     pub dtype: Dtype,
     /// How to query the model if it is an endpoint.
     pub endpoint: Option<Endpoint>,
+    /// Of a model that the agent loads.
+    #[serde(default)]
+    pub engine: EngineName,
 }
 
 impl EngineSpec {

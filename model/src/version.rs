@@ -1,7 +1,8 @@
 //! The protocol's version, and compatibility of two builds.
 
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
-/// `major`. 4.0: an endpoint can be asked with HTTP/2, which an older agent would ignore.
+/// `major`. 4.0: a model can ask for engine candle, and an endpoint for HTTP/2, which an older agent
+/// would ignore.
 pub const PROTOCOL: Version = Version { major: 4, minor: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

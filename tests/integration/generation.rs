@@ -175,3 +175,101 @@ fn a_campaign_samples_with_its_seed_if_the_matrix_asks_for_it() {
     let compared = workspace.run(&["compare", "first.json", "other.json"]).expect(2);
     assert!(compared.err.contains("seed = 3 vs. sampled, "), "{}", compared.err);
 }
+
+#[test]
+fn engines_are_compared_on_one_machine() {
+    let _processor = processor();
+    let workspace = Workspace::default();
+    let tokenizer = repository("agent/src/model_source/tiny/tokenizer.json");
+    let model = format!(
+        "[[model]]\nname = \"flan\"\nid = \"dummy:flan-t5-small\"\ntokenizer = \"{}\"\n\
+         [factors]\nengines = [\"native\", \"candle\"]\n",
+        tokenizer.display()
+    );
+    let lines = "[generation]\nmax_new_tokens = 12\nmax_input_tokens = 32\n";
+    let text = matrix("engines", &model, lines).replace("samples = 4", "samples = 2");
+    let results = run(&workspace, "engines", &text);
+    let entries = results["results"].as_array().expect("a list");
+    let of = |entry: &Value, key: &str| entry["engine"][key].as_str().expect("a text").to_owned();
+    let names: Vec<_> = entries.iter().map(|entry| of(entry, "name")).collect();
+    assert_eq!(names, ["native", "candle"]);
+    assert_eq!(of(&entries[1], "kernel"), "candle-transformers 0.11.1 t5, f32");
+    assert_eq!(of(&entries[0], "model_sha256"), of(&entries[1], "model_sha256"));
+    assert_eq!(entries[1]["model"], "flan-candle");
+    let pair = &results["comparisons"][0];
+    assert_eq!(pair["candidate"], "flan-candle.f32.b1.offline@here");
+    let flags = pair["flags"].as_array().expect("a list").iter();
+    assert!(flags.clone().any(|flag| flag["condition"] == "kernel"), "{pair}");
+    let report = workspace.run(&["report", "latest", "--formats", "markdown", "--output", "-"]);
+    let report = report.expect(0).out;
+    let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+    let note = "flan-candle: candle's T5 takes the encoder's position buckets in the decoder as well: from \
+                output token 10 on, its summaries are not those of the model.";
+    assert!(report.contains(note), "{report}");
+    assert!(report.contains("### Engines against their baselines"), "{report}");
+
+    // Nothing declares that two campaigns differ in their engines.
+    let alone = |engine: &str| {
+        let own = format!("\nengine = \"{engine}\"\n[factors]\nscenarios = [\"offline\"]\n");
+        let model = model.replace("\n[factors]\nengines = [\"native\", \"candle\"]\n", &own);
+        matrix("engines", &model, lines).replace("samples = 4", "samples = 2")
+    };
+    run(&workspace, "native", &alone("native"));
+    run(&workspace, "candle", &alone("candle"));
+    let compared = workspace.run(&["compare", "native.json", "candle.json"]).expect(2);
+    assert!(compared.err.contains("engine: native vs. candle"), "{}", compared.err);
+    let named = compared.err.lines().filter(|line| line.contains(" vs. ")).count();
+    assert_eq!(named, 1, "{}", compared.err);
+}
+
+#[test]
+fn what_candle_cannot_do_is_refused_before_anything_is_measured() {
+    let workspace = Workspace::default();
+    let tokenizer = repository("agent/src/model_source/tiny/tokenizer.json");
+    let bart = |id: &str| {
+        let tokenizer = tokenizer.display();
+        let text = format!(
+            "{TINY}[[model]]\nname = \"bart\"\nid = \"{id}\"\ntokenizer = \"{tokenizer}\"\n\
+             engine = \"candle\"\n"
+        );
+        let path = workspace.write("matrix.toml", matrix("refused", &text, ""));
+        path.to_str().expect("the path is UTF-8").to_owned()
+    };
+    let refused = "engine candle has no model_type `bart`: expected t5, qwen2, qwen3, llama, or engine \
+                   native";
+    let folder = repository("agent/tests/families/bart");
+    let planned = workspace.run(&["plan", &bart(folder.to_str().expect("it is UTF-8"))]).expect(2);
+    assert!(planned.err.contains(refused), "{}", planned.err);
+    // The controller doesn't know the shapes of dummies: the agent says so.
+    let run = workspace.run(&["run", &bart("dummy:bart-base"), "--quiet"]).expect(2);
+    let said = run.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("here can't run bart.f32.b1.offline@here: "), "{said}");
+    assert!(said.contains(refused), "{said}");
+
+    workspace.write("in.jsonl", r#"{"dialogue": "Ann: Hi"}"#);
+    let input = ["--model", "builtin:tiny", "--engine", "candle", "--input", "in.jsonl"];
+    let output = ["--output", "out.jsonl"];
+    for (command, options, words) in [
+        (
+            ["generate"].as_slice(),
+            ["--batch-size", "2"].as_slice(),
+            "use batch size 1 instead of 2",
+        ),
+        (&["generate"], &["--num-beams", "2"], "found num_beams = 2, "),
+        (&["generate"], &["--dtype", "int8"], "set dtype f32 instead of int8"),
+        (&["bench"], &["--batch-size", "1,8"], "use batch size 1 instead of 8"),
+        (&["bench"], &["--predict", "T4"], "engine candle computes on the CPU only"),
+    ] {
+        let output = if command == ["generate"] { output.as_slice() } else { &[] };
+        let arguments = [command, &input, options, output].concat();
+        let finished = Finished::of(&mut workspace.agent(&arguments)).expect(2);
+        assert!(finished.err.contains(words), "{}", finished.err);
+    }
+    let options = ["serve", "--model", "builtin:tiny", "--engine", "candle", "--batch-size", "4"];
+    let served = Finished::of(&mut workspace.agent(&options)).expect(2);
+    assert!(
+        served.err.contains("use batch size 1 instead of 4, or engine native"),
+        "{}",
+        served.err
+    );
+}

@@ -18,6 +18,9 @@ use generation::tokenizer::PromptForm;
 use generation::{Architecture, Error, Opened};
 use model::engine::{Dtype, EngineSpec};
 
+/// The prompt of a model if none is specified, within its chat template.
+pub const DEFAULT_PROMPT: &str = "Summarize: {dialogue}";
+
 /// Checks the files of a model, except the values of its weights.
 pub fn open(
     spec: &EngineSpec,
@@ -52,7 +55,7 @@ impl Architecture for Checkpoint {
     }
 
     fn default_prompt(&self) -> &'static str {
-        "Summarize: {dialogue}"
+        DEFAULT_PROMPT
     }
 
     fn device(&self) -> &'static str {

@@ -83,6 +83,11 @@ impl Tensors {
         self.adapter.as_ref().map_or(&[], |adapter| adapter.notes.as_slice())
     }
 
+    /// All tensors by name, without a head that is the embedding.
+    pub fn shapes(&self) -> &BTreeMap<String, Vec<usize>> {
+        &self.shapes
+    }
+
     /// Whether the model has a tensor of this name of its own.
     pub fn has(&self, name: &str) -> bool {
         self.shapes.contains_key(name)

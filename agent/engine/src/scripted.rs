@@ -253,7 +253,7 @@ fn ids(text: &str, tokens: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::engine::{AdapterMode, Dtype};
+    use model::engine::{AdapterMode, Dtype, EngineName};
     use model::generation::{Settings, Stop};
 
     type Rows = Vec<Result<Row, Failure>>;
@@ -275,6 +275,7 @@ mod tests {
             tokenizer: None,
             dtype: Dtype::F32,
             endpoint: None,
+            engine: EngineName::default(),
         };
         let generation = Generation {
             prompt: None,

@@ -63,6 +63,16 @@ pub trait Architecture: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether nothing but the best token of each step can be taken.
+    fn is_greedy_only(&self) -> bool {
+        false
+    }
+
+    /// What a reader of the results should know about the implementation.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether output continues the prompt, so that there is no start token.
     fn continues_prompts(&self) -> bool {
         false
@@ -114,6 +124,11 @@ pub enum Error {
         "prompt_lookup_num_tokens = {tokens} is not supported by this implementation ({kernel}): remove it"
     )]
     Drafts { tokens: u32, kernel: String },
+    #[error(
+        "this implementation ({kernel}) takes the most likely token of each step, found {decoding}: set \
+         neutral values, such as num_beams = 1, do_sample = false or repetition_penalty = 1"
+    )]
+    GreedyOnly { decoding: String, kernel: String },
     #[error("`system` is not supported for {model}: remove it")]
     System { model: String, source: chat_form::Error },
     #[error("cannot decode {model} as asked")]
@@ -213,6 +228,7 @@ pub fn open(
     notes.extend_from_slice(&generation.notes);
     notes.extend(adapter_note);
     notes.extend_from_slice(architecture.tensors().notes());
+    notes.extend(architecture.notes());
     notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
     notes.extend(tokenizer.as_ref().and_then(|tokenizer| tokenizer.prompt_note.clone()));
     let parameters = architecture.tensors().parameters();
@@ -272,6 +288,10 @@ fn decoding(
     let tokens = decoding.prompt_lookup_num_tokens;
     if tokens > 0 && !architecture.verifies_drafts() {
         return Err(Error::Drafts { tokens, kernel: architecture.kernel(spec.dtype) });
+    }
+    if architecture.is_greedy_only() && !decoding.is_plain() {
+        let decoding = decoding.to_string();
+        return Err(Error::GreedyOnly { decoding, kernel: architecture.kernel(spec.dtype) });
     }
     Ok(decoding)
 }

@@ -2,6 +2,7 @@
 
 use super::bench::drafts_of;
 use super::input::{self, Asked, Line};
+use crate::engines;
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
@@ -68,6 +69,7 @@ struct Summary<'a> {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let unwritable = || format!("cannot write {}", options.output.display());
     Output::check(&options.output).with_context(unwritable)?;
+    engines::check_batch_size(options.model.engine, options.batch_size.get())?;
     let lines = input::read(&options.input)?;
     let mut engine = input::load(&options.model, &lines)?;
     let max_new_tokens = options.max_new_tokens.map(NonZeroU32::get);

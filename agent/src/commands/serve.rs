@@ -6,7 +6,7 @@ use crate::http_server::{self, Ending, Limits, RequestSampling};
 use crate::options::SearchOptions;
 use anyhow::Context;
 use clap::Args;
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use ops::{program::Exit, terminal};
 use seq2seq::device::Device;
 use std::{net::SocketAddr, num::NonZeroUsize};
@@ -41,6 +41,9 @@ pub struct Options {
     /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", env = "FLEETMARK_DTYPE", default_value = "f32")]
     dtype: Dtype,
+    /// Implementation: native, or candle (the models of candle-transformers, to compare with)
+    #[arg(long, value_name = "ENGINE", env = "FLEETMARK_ENGINE", default_value = "native")]
+    engine: EngineName,
     /// Device: cpu, or an NVIDIA GPU: cuda:0, cuda:GPU-UUID or cuda:MIG-UUID
     #[arg(long, value_name = "DEVICE", env = "FLEETMARK_DEVICE", default_value = "cpu")]
     pub device: String,
@@ -74,6 +77,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<Exit> {
+    engines::check_batch_size(options.engine, options.batch_size.get())?;
     let stopped = stop_signal(&ParentLiveness::None)?;
     let listener = TcpListener::bind(options.listen)
         .await
@@ -89,6 +93,7 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
         tokenizer: options.tokenizer.clone(),
         dtype: options.dtype,
         endpoint: None,
+        engine: options.engine,
     };
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
     let settings = options.search.settings();

@@ -9,7 +9,7 @@ use engine::{Engine, load_failure};
 use generation::Opened;
 use http::{Http, Permissions};
 use model::endpoint::Place;
-use model::engine::{EngineFacts, EngineSpec};
+use model::engine::{EngineFacts, EngineName, EngineSpec};
 use model::failure::Failure;
 use model::generation::{Generation, INSTRUCTION, Settings};
 use ops::environment::variable;
@@ -25,6 +25,16 @@ pub enum Error {
     #[error("models of the family {family} are supported on the CPU only: use device cpu")]
     CpuOnly { family: String },
     #[error(transparent)]
+    Candle(Box<candle::Error>),
+    #[error("engine candle computes on the CPU only: use device cpu, or engine native")]
+    CandleDevice,
+    #[error(
+        "engine candle computes one request at a time: use batch size 1 instead of {size}, or engine native"
+    )]
+    CandleBatch { size: usize },
+    #[error("{model} is not computed by this program: remove engine {engine}")]
+    NotComputed { model: String, engine: EngineName },
+    #[error(transparent)]
     Scripted(#[from] scripted::Error),
     #[error(transparent)]
     Http(Box<http::Error>),
@@ -35,6 +45,12 @@ pub enum Error {
 impl From<generation::Error> for Error {
     fn from(error: generation::Error) -> Self {
         Self::Model(Box::new(error))
+    }
+}
+
+impl From<candle::Error> for Error {
+    fn from(error: candle::Error) -> Self {
+        Self::Candle(Box::new(error))
     }
 }
 
@@ -55,6 +71,12 @@ pub fn open(spec: &EngineSpec, device: &Device) -> Result<Opened, Error> {
     let model = Sources.model(spec).map_err(generation::Error::from)?;
     let text = model.config.text().map_err(generation::Error::from)?;
     let ModelType { model_type } = serde_json::from_str(&text).unwrap_or_default();
+    if spec.engine == EngineName::Candle {
+        if device.gpu().is_some() {
+            return Err(Error::CandleDevice);
+        }
+        return Ok(candle::open(spec, &Sources, model, model_type.as_deref().unwrap_or("t5"))?);
+    }
     match model_type {
         Some(found) if causal::config::MODEL_TYPES.contains(&found.as_str()) => {
             if device.gpu().is_some() {
@@ -70,6 +92,14 @@ pub fn open(spec: &EngineSpec, device: &Device) -> Result<Opened, Error> {
         }
         // Without a type it is taken for T5's, and one that is no JSON is refused there.
         _ => Ok(seq2seq::open(spec, &Sources, model, device)?),
+    }
+}
+
+/// Checks that an engine can decode this many requests together.
+pub fn check_batch_size(engine: EngineName, size: usize) -> Result<(), Error> {
+    match engine {
+        EngineName::Candle if size > 1 => Err(Error::CandleBatch { size }),
+        EngineName::Candle | EngineName::Native => Ok(()),
     }
 }
 
@@ -119,6 +149,9 @@ pub fn load_for(
         let opened = open(spec, device)?.serves_text()?;
         opened.decoding(settings)?;
         return Ok(Box::new(opened.load(threads)?));
+    }
+    if spec.engine != EngineName::default() {
+        return Err(Error::NotComputed { model: spec.model.clone(), engine: spec.engine });
     }
     if settings.system.is_some() {
         return Err(Error::System { model: spec.model.clone() });

@@ -4,7 +4,7 @@
 use super::tests::generation;
 use super::*;
 use engine::Row;
-use model::engine::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype, EngineName};
 use model::sample::Finish;
 use model::telemetry::{Absence, Readings};
 use rand::{RngExt, SeedableRng};
@@ -187,6 +187,7 @@ fn spec() -> EngineSpec {
         tokenizer: None,
         dtype: Dtype::F32,
         endpoint: None,
+        engine: EngineName::default(),
     }
 }
 

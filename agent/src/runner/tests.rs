@@ -2,7 +2,7 @@
 
 use super::*;
 use engine::scripted::Scripted;
-use model::engine::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype, EngineName};
 use model::failure::{Kind, Retry};
 use model::generation::{Settings, Stop};
 use model::recorded_arrivals::RecordedArrivals;
@@ -105,6 +105,7 @@ async fn start_with(
         tokenizer: None,
         dtype: Dtype::F32,
         endpoint: None,
+        engine: EngineName::default(),
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let machine_lock = MachineLock::on(&path.display().to_string());

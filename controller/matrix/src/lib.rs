@@ -13,6 +13,7 @@ mod assignments;
 mod duration;
 mod endpoint;
 mod endpoint_api;
+mod engines;
 mod gates;
 pub mod lengths;
 mod limits;
@@ -36,7 +37,7 @@ pub use reader::Problem;
 pub use trace::{LengthUnit, LengthUse, RecordedLengths, Scale, Trace};
 
 use model::endpoint::Endpoint;
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use model::generation::{Generation, Settings};
 use model::ids::TargetName;
 use model::load::Scenario;
@@ -210,6 +211,9 @@ pub struct Model {
     /// Set if the id is an endpoint.
     #[serde(default)]
     pub endpoint: Option<Endpoint>,
+    /// Of a model that agents load.
+    #[serde(default)]
+    pub engine: EngineName,
     /// Replaces that of `[generation]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -236,6 +240,7 @@ impl Model {
             tokenizer: self.tokenizer.clone(),
             dtype,
             endpoint: self.endpoint.clone(),
+            engine: self.engine,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     Target, Telemetry,
 };
 use super::{assignments, gates, plan};
-use model::engine::Dtype;
+use model::engine::{Dtype, EngineName};
 use model::generation::{DIALOGUE, Generation, Settings, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
@@ -78,17 +78,9 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let dataset = dataset(root.section("dataset"), folder, overrides);
     let generation = generation(root.section("generation"));
     let of_all = generation.as_ref().map(|all| all.settings.clone()).unwrap_or_default();
-    let models = models(root.sections("model"), folder, &of_all);
-    let is_some = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
-        value.get_ref().as_array().is_none_or(|models| !models.is_empty())
-    };
-    if root.value("model").is_none_or(|value| !is_some(value)) {
-        root.problem(
-            "model",
-            "no model, for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
-        );
-    }
-    let Factors { levels, scenarios, search } = factors(root.section("factors"), overrides);
+    let Factors { levels, scenarios, search, engines } =
+        factors(root.section("factors"), overrides);
+    let models = all_models(root, folder, &of_all, &engines);
     let mut targets: Vec<Target> = root
         .sections("target")
         .into_iter()
@@ -229,11 +221,17 @@ fn check_settings(
         for problem in super::settings::check_combination(&asked) {
             root.problem("generation", format!("{problem} (model {})", model.name));
         }
+        for problem in super::engines::check_model(model, &asked) {
+            root.problem("model", problem);
+        }
     }
 }
 
 /// Checks that the targets of each model exist, and that each target has a model.
 fn check_targets(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
+    for problem in super::engines::check_levels(models, targets) {
+        root.problem("factors", problem);
+    }
     let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
     for model in models {
         for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
@@ -303,9 +301,39 @@ fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -
     })
 }
 
-/// `all`: the settings of `[generation]`.
-fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Option<Vec<Model>> {
-    let count = sections.len();
+/// `all`: the settings of `[generation]`. `engines`: those of models without one of their own.
+fn all_models(
+    root: &mut Section<'_, '_>,
+    folder: &Path,
+    all: &Settings,
+    engines: &[EngineName],
+) -> Option<Vec<Model>> {
+    let sections = root.sections("model");
+    let declared = sections.len();
+    let models = models(sections, folder, all, engines);
+    let is_some = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        value.get_ref().as_array().is_none_or(|models| !models.is_empty())
+    };
+    if root.value("model").is_none_or(|value| !is_some(value)) {
+        root.problem(
+            "model",
+            "no model, for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
+        );
+    }
+    let is_unchanged = |models: &Vec<Model>| !models.is_empty() && models.len() == declared;
+    if engines.len() > 1 && models.as_ref().is_some_and(is_unchanged) {
+        root.problem("factors", "engines has no effect: each model has an engine of its own, or is not computed by agents");
+    }
+    models
+}
+
+fn models(
+    sections: Vec<Section<'_, '_>>,
+    folder: &Path,
+    all: &Settings,
+    engines: &[EngineName],
+) -> Option<Vec<Model>> {
+    let mut is_complete = true;
     let mut models: Vec<Model> = Vec::new();
     for mut section in sections {
         let name = section.required_text("name", "\"base\"");
@@ -313,6 +341,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Opti
         let mut path = |key| section.text(key).map(|text| resolve_model(text, folder));
         let (tokenizer, adapter) = (path("tokenizer"), path("adapter"));
         let adapter_mode = section.word("adapter_mode");
+        let engine = section.word("engine");
         if adapter_mode.is_some() && adapter.is_none() {
             section.problem("adapter_mode", "has no effect without an adapter".to_owned());
         }
@@ -325,6 +354,11 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Opti
         asked.finish();
         let asked = generation.or(all);
         let endpoint = super::endpoint::read(&mut section, id.as_deref(), &asked);
+        let is_scripted = id.as_ref().is_some_and(|id| id.starts_with("scripted:"));
+        let is_computed = endpoint.is_none() && !is_scripted;
+        if engine.is_some() && !is_computed {
+            section.problem("engine", "only models that agents compute have an engine");
+        }
         if let Some(name) = &name {
             check_name(&section, name);
             if models.iter().any(|model| model.name == *name) {
@@ -340,7 +374,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Opti
             }
             let id = resolve_model(id, folder);
             let adapter_mode = adapter_mode.unwrap_or_default();
-            models.push(Model {
+            let model = Model {
                 name,
                 id,
                 revision,
@@ -350,13 +384,25 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path, all: &Settings) -> Opti
                 baseline,
                 targets,
                 endpoint,
+                engine: engine.unwrap_or_default(),
                 prompt,
                 generation,
-            });
+            };
+            let levels = if engine.is_none() && is_computed { engines } else { &[] };
+            let with_engines = super::engines::expanded(model, levels);
+            for model in with_engines.iter().skip(1) {
+                check_name(&section, &model.name);
+                if models.iter().any(|earlier| earlier.name == model.name) {
+                    section.problem("name", format!("duplicate model name `{}`", model.name));
+                }
+            }
+            models.extend(with_engines);
+        } else {
+            is_complete = false;
         }
         section.finish();
     }
-    (models.len() == count).then_some(models)
+    is_complete.then_some(models)
 }
 
 /// Names are part of cell ids and file names.
@@ -381,6 +427,8 @@ struct Factors {
     levels: Levels,
     scenarios: Option<Vec<Scenario>>,
     search: SearchLevels,
+    /// Empty if engines are no factor.
+    engines: Vec<EngineName>,
 }
 
 fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> Factors {
@@ -404,9 +452,10 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> Factors {
         num_beams: num_beams.unwrap_or_default(),
         prompt_lookup_num_tokens: lookups.unwrap_or_default(),
     };
+    let engines = section.word_list("engines", "[\"native\", \"candle\"]").unwrap_or_default();
     section.finish();
     let levels = Levels { dtypes, batch_sizes, are_overridden, are_dtypes_overridden };
-    Factors { levels, scenarios, search }
+    Factors { levels, scenarios, search, engines }
 }
 
 fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {

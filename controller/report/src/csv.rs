@@ -38,6 +38,8 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     add("model", plain(&entry.model));
     add("adapter", plain(entry.peft_weights.as_deref().unwrap_or_default()));
     add("dtype", plain(&entry.dtype));
+    let engine = entry.engine.as_ref().map(results::Engine::implementation);
+    add("engine", plain(engine.unwrap_or_default()));
     let decoding = entry.engine.as_ref().and_then(|engine| engine.decoding.as_ref());
     add("num_beams", entry.beams().map_or_else(String::new, |number| number.to_string()));
     add("generation", plain(decoding.map_or("", |decoding| &decoding.summary)));

@@ -46,6 +46,7 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
             generation.max_input_tokens, generation.stop
         )),
         generation: Some(summary.to_owned()),
+        engine: engine.map(|engine| engine.implementation().to_owned()),
         schema_version: Some(SCHEMA_VERSION.to_string()),
         weights: weights.map(|weights| weights.trim_end().to_owned()),
         driver,

@@ -368,6 +368,9 @@ pub struct Gate {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Engine {
+    /// `native`, `candle`, `http` for an endpoint, or `scripted`. Null in results of versions without candle.
+    #[serde(default)]
+    pub name: Option<String>,
     pub kernel: String,
     /// Over all weight and configuration files; null for endpoints, whose files aren't visible.
     pub model_sha256: Option<String>,
@@ -402,6 +405,16 @@ pub struct Engine {
 impl Engine {
     /// Scripts have no tokens to choose, and earlier versions no other way to choose them.
     pub(crate) const GREEDY: &str = "greedy";
+
+    /// The name, also of results of versions that didn't record it.
+    pub fn implementation(&self) -> &str {
+        let of_earlier = || match (&self.endpoint, self.synthetic_time) {
+            (Some(_), _) => "http",
+            (None, true) => "scripted",
+            (None, false) => "native",
+        };
+        self.name.as_deref().unwrap_or_else(of_earlier)
+    }
 
     /// How tokens were chosen, on one line.
     pub fn decoding_summary(&self) -> &str {

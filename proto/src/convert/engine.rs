@@ -18,6 +18,7 @@ impl From<&AskedEngine> for wire::Engine {
             dtype: spec.dtype.as_str().to_owned(),
             adapter_mode: spec.adapter_mode.as_str().to_owned(),
             endpoint: spec.endpoint.as_ref().map(Into::into),
+            engine: spec.engine.as_str().to_owned(),
             generation: Some((&asked.generation).into()),
         }
     }
@@ -35,6 +36,7 @@ impl TryFrom<wire::Engine> for AskedEngine {
             adapter: given(wire.adapter),
             tokenizer: given(wire.tokenizer),
             endpoint: wire.endpoint.map(Endpoint::from),
+            engine: given(wire.engine).map(|word| word.parse()).transpose()?.unwrap_or_default(),
         };
         let generation = Generation::try_from(wire.generation.unwrap_or_default())?;
         Ok(Self { spec, generation })

@@ -4,6 +4,7 @@ mod predict;
 
 use super::input::{self, Asked};
 use crate::driver_memory::DriverMemory;
+use crate::engines;
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
@@ -96,6 +97,9 @@ struct GpuMemory {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(card) = &options.predict {
         return predict::run(options, card);
+    }
+    for size in &options.batch_size {
+        engines::check_batch_size(options.model.engine, size.get())?;
     }
     let input = options.input.as_deref().context("--input is missing")?;
     let lines = input::read(input)?;

@@ -1,9 +1,11 @@
 //! `agent bench --predict`: what a step of the decoder is expected to take on a GPU, without one.
 
 use super::Options;
+use crate::engines;
 use crate::model_source::Sources;
 use anyhow::Context;
 use engine::files::ModelSource;
+use model::engine::EngineName;
 use ops::terminal;
 use seq2seq::config::Config;
 use seq2seq::device::Device;
@@ -11,6 +13,9 @@ use seq2seq::gpu::prediction::{Batch, CARDS, Card, Step};
 use serde_json::json;
 
 pub(super) fn run(options: &Options, card: &str) -> anyhow::Result<()> {
+    if options.model.engine == EngineName::Candle {
+        return Err(engines::Error::CandleDevice.into());
+    }
     let cards = cards(card, &options.model.device)?;
     let spec = options.model.spec();
     let model = Sources.model(&spec)?;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode as Status, Uri};
 use axum::response::{IntoResponse, Response};
 use model::endpoint::HttpVersion;
-use model::engine::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype, EngineName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -111,6 +111,7 @@ pub(super) fn spec(address: &str) -> EngineSpec {
             metrics_url: None,
             http_version: HttpVersion::Http1,
         }),
+        engine: EngineName::default(),
     }
 }
 

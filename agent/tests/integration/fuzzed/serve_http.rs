@@ -2,7 +2,7 @@
 
 use agent::http_server::{Limits, Options, RequestSampling, Service};
 use engine::scripted::Scripted;
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use model::generation::Settings;
 use ops::http::serve_connection;
 use std::sync::LazyLock;
@@ -22,6 +22,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
         tokenizer: None,
         dtype: Dtype::F32,
         endpoint: None,
+        engine: EngineName::default(),
     });
     drop(std::fs::remove_file(script));
     let engine = engine.expect("it is a script");

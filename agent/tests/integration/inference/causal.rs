@@ -16,10 +16,10 @@ use model::engine::Dtype;
 use std::fs;
 use std::path::Path;
 
-const MODELS: [&str; 3] = ["qwen2", "qwen3", "llama"];
+pub(super) const MODELS: [&str; 3] = ["qwen2", "qwen3", "llama"];
 
 #[derive(Debug)]
-struct Causal;
+pub(super) struct Causal;
 
 fn checkpoint(folder: &Path) -> Checkpoint {
     let config = Config::parse(&fs::read(folder.join("config.json")).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use generation::generate::{
     Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate,
 };
 use generation::{Input, LanguageModel, Opened};
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineName, EngineSpec};
 use model::generation::Settings;
 use seq2seq::checkpoint::Checkpoint;
 use seq2seq::config::Config;
@@ -129,6 +129,7 @@ pub(crate) fn spec(model: &str) -> EngineSpec {
         tokenizer: None,
         dtype: Dtype::F32,
         endpoint: None,
+        engine: EngineName::default(),
     }
 }
 

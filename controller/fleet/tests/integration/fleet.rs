@@ -106,7 +106,7 @@ async fn an_agent_of_another_protocol_is_told_both_versions() {
     let status = talk(&served, Some(&served.header), vec![Message::Hello(old)]).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(
-        status.message().starts_with("the agent speaks protocol 0.9, this program 3."),
+        status.message().starts_with("the agent speaks protocol 0.9, this program 4."),
         "{status}"
     );
 }

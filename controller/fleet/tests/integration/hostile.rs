@@ -6,7 +6,7 @@ use fleet::identity::{Guard, Roster, Token, tls::Tls};
 use fleet::{
     self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason, Socket,
 };
-use model::engine::{AdapterMode, AskedEngine, Dtype, EngineSpec};
+use model::engine::{AdapterMode, AskedEngine, Dtype, EngineName, EngineSpec};
 use model::generation::{Generation, Settings, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message};
@@ -63,6 +63,7 @@ pub(super) async fn serve_over(limits: ConnectionLimits, tls: Option<Certificate
         tokenizer: None,
         dtype: Dtype::F32,
         endpoint: None,
+        engine: EngineName::default(),
     };
     let generation = Generation {
         prompt: None,

@@ -123,3 +123,86 @@ fn what_is_a_factor_is_not_set_elsewhere() {
         assert!(error.contains(problem), "{problem} is missing in {error}");
     }
 }
+
+#[test]
+fn engines_are_a_factor_whose_levels_are_models_compared_with_the_first() {
+    let text = format!("{SMALL}[factors]\nengines = [\"native\", \"candle\"]\n");
+    let matrix = check(&text).unwrap();
+    let plan = Plan::make(&matrix, 4).unwrap();
+    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, ["tiny.f32.b1.offline@here", "tiny-candle.f32.b1.offline@here"]);
+    let asked = plan.asked(&matrix);
+    let engines: Vec<_> = asked[0].iter().map(|asked| asked.spec.engine.as_str()).collect();
+    assert_eq!(engines, ["native", "candle"]);
+    let pairs = pairs(&plan, &matrix);
+    assert_eq!(pairs, [crate::plan::CellPair { baseline: 0, candidate: 1, kind: PairKind::Model }]);
+    let own = check(
+        &SMALL.replace("id = \"builtin:tiny\"", "id = \"builtin:tiny\"\nengine = \"candle\""),
+    );
+    assert_eq!(own.unwrap().models[0].engine.as_str(), "candle");
+    let mixed = text.replace(
+        "[[fleet.local]]",
+        "[[model]]\nname = \"bart\"\nid = \"dummy:bart-base\"\nengine = \"native\"\n[[fleet.local]]",
+    );
+    let names = check(&mixed).unwrap().models.into_iter().map(|model| model.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["tiny", "tiny-candle", "bart"]);
+    for (from, to, problem) in [
+        (
+            "id = \"builtin:tiny\"",
+            "id = \"builtin:tiny\"\nengine = \"candle\"",
+            "engines has no effect: each model has an engine of its own",
+        ),
+        (
+            "id = \"builtin:tiny\"",
+            "id = \"https://h/v1\"",
+            "engines has no effect: each model has an engine of its own, or is not computed by agents",
+        ),
+        (
+            "id = \"builtin:tiny\"",
+            "id = \"builtin:tiny\"\n[[model]]\nname = \"tiny-candle\"\nid = \"builtin:tiny\"",
+            "duplicate model name `tiny-candle`",
+        ),
+        (
+            "[[model]]\n",
+            "[[model]]\nname = \"tiny-candle\"\nid = \"builtin:tiny\"\nengine = \"candle\"\n[[model]]\n",
+            "duplicate model name `tiny-candle`",
+        ),
+        (
+            "[factors]\n",
+            "[factors]\nbatch_sizes = [1, 8]\n",
+            "tiny-candle runs on engine candle, which computes one request at a time: batch_sizes of here must be [1], found 8",
+        ),
+        (
+            "[factors]\n",
+            "[factors]\ndtypes = [\"f32\", \"int8\"]\n",
+            "tiny-candle runs on engine candle, which computes in f32: dtypes of here must be [\"f32\"], found int8",
+        ),
+        (
+            "[factors]\n",
+            "[factors]\nnum_beams = [1, 4]\n",
+            "tiny-candle runs on engine candle, which takes the most likely token of each step, found num_beams = 4, ",
+        ),
+        (
+            "[factors]\n",
+            "[generation]\nrepetition_penalty = 1.3\nprompt_lookup_num_tokens = 2\n[factors]\n",
+            "found greedy, repetition_penalty = 1.3, prompt_lookup_num_tokens = 2: remove",
+        ),
+        (
+            "id = \"builtin:tiny\"",
+            "id = \"builtin:tiny\"\nadapter = \"./a\"\nadapter_mode = \"unmerged\"",
+            "tiny-candle runs on engine candle, which has no unmerged adapters: set adapter_mode = \"merged\"",
+        ),
+        (
+            "id = \"builtin:tiny\"",
+            "id = \"./tiny.gguf\"",
+            "tiny-candle runs on engine candle, which reads no GGUF files",
+        ),
+        ("\"candle\"]", "\"vllm\"]", "native, candle"),
+        ("\"candle\"]", "\"native\"]", "duplicate"),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        let error = check(&changed).unwrap_err().to_string();
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
+}

@@ -12,15 +12,27 @@ use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
 use results::{Comparison, ComparisonKind, Results};
 use stats::Estimate;
-use stats::comparison::gate::Difference;
+use stats::comparison::gate::{Difference, ENGINE};
 use stats::comparison::{self, Finding, Quantity};
 
 /// More pairs are unreadable in a chart.
 const MOST_PAIRS: usize = 12;
 
+const FINE_TUNED: &str = "Fine-tuned models against their baselines";
+
+/// Models and their baselines, which can differ in the engine.
+fn title_of_models(pairs: &[&Comparison]) -> &'static str {
+    let in_engine = |pair: &&&Comparison| pair.flags.iter().any(|flag| flag.condition == ENGINE);
+    match pairs.iter().filter(in_engine).count() {
+        0 => FINE_TUNED,
+        some if some < pairs.len() => "Models and engines against their baselines",
+        _ => "Engines against their baselines",
+    }
+}
+
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     let kinds = [
-        (ComparisonKind::Model, "Fine-tuned models against their baselines"),
+        (ComparisonKind::Model, FINE_TUNED),
         (ComparisonKind::Target, "Targets"),
         (ComparisonKind::Dtype, "Dtypes"),
         (ComparisonKind::NumBeams, "Numbers of beams"),
@@ -33,6 +45,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         if pairs.is_empty() {
             continue;
         }
+        let title = if kind == ComparisonKind::Model { title_of_models(&pairs) } else { title };
         blocks.push(Block::Figure(Box::new(figure(kind, title, &pairs, names))));
     }
     if blocks.is_empty() {

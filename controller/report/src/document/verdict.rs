@@ -447,6 +447,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         notes.extend(set_aside(results, names));
     }
     notes.extend(asked_differently(results));
+    notes.extend(results.results.iter().flat_map(defects_of_candle));
     let ranking = results.recommendation.as_ref().filter(|found| found.ranked.len() > 1);
     if ranking.is_some_and(|found| found.quality == QualityRule::NotMeasured) {
         notes.push("No quality was measured: cost alone decided.".to_owned());
@@ -493,6 +494,14 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         notes.push(format!("{} in results.json.", counted(more as u64, "more note")));
     }
     notes
+}
+
+/// What the engine notes on candle, whose name these notes start with.
+fn defects_of_candle(entry: &Entry) -> Vec<String> {
+    let engine = entry.engine.as_ref().filter(|engine| engine.implementation() == "candle");
+    let notes = engine.map_or(&[][..], |engine| &engine.notes);
+    let of_candle = notes.iter().filter(|note| note.starts_with("candle"));
+    of_candle.map(|note| format!("{}: {note}.", shortened(&entry.model, 80))).collect()
 }
 
 /// Targets that were measured on something other than what they are priced as, by what was detected.

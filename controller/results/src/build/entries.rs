@@ -98,7 +98,7 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
             .map(|profile| profile.points().iter().map(rate_point).collect())
             .unwrap_or_default(),
         trace: planned.load.and_then(|load| replayed(read, planned, &load)),
-        engine: facts.map(engine),
+        engine: facts.map(|facts| engine(facts, model)),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
@@ -143,8 +143,14 @@ fn measured_on(agents: &[&AgentRow]) -> String {
     if found.is_empty() { "unknown".to_owned() } else { Vec::from_iter(found).join(", ") }
 }
 
-fn engine(facts: &EngineFacts) -> Engine {
+fn engine(facts: &EngineFacts, model: &matrix::Model) -> Engine {
+    let name = match (facts.endpoint.is_some(), model.is_scripted()) {
+        (true, _) => "http",
+        (false, true) => "scripted",
+        (false, false) => model.engine.as_str(),
+    };
     Engine {
+        name: Some(name.to_owned()),
         kernel: facts.kernel.clone(),
         model_sha256: facts.model_sha256.clone(),
         endpoint: facts.endpoint.clone(),

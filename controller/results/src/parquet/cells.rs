@@ -77,6 +77,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
     add("target", text(&|row| Some(row.0.target.clone())));
     add("measured_on", text(&|row| Some(row.0.measured_on.clone())));
     add("dtype", text(&|row| Some(row.0.dtype.clone())));
+    add("engine", text(&|row| Some(row.0.engine.as_ref()?.implementation().to_owned())));
     let beams = rows.iter().map(|row| row.0.beams().map(i64::from));
     add("num_beams", Values::Whole(beams.collect()));
     let generation =

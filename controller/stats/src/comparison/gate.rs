@@ -17,7 +17,7 @@ pub enum Effect {
 /// The name of a condition, the effect of a difference in it, and its value.
 type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 16] = [
     ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
     ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
     (PROMPT, Effect::Refused, |it| it.prompt.as_deref()),
@@ -25,6 +25,7 @@ const TABLE: [Row; 15] = [
     ("tokenizer", Effect::Refused, |it| it.tokenizer.as_deref()),
     ("generation limits", Effect::Refused, |it| it.generation_limits.as_deref()),
     (GENERATION, Effect::Refused, |it| it.generation.as_deref()),
+    (ENGINE, Effect::Refused, |it| it.engine.as_deref()),
     ("schema version", Effect::Refused, |it| it.schema_version.as_deref()),
     (WEIGHTS, Effect::Refused, |it| it.weights.as_deref()),
     ("driver", Effect::Flagged, |it| it.driver.as_deref()),
@@ -39,6 +40,7 @@ const PROMPT: &str = "prompt";
 const SYSTEM: &str = "system message";
 const WEIGHTS: &str = "weights";
 const GENERATION: &str = "generation";
+pub const ENGINE: &str = "engine";
 
 /// Settings of a machine, which many machines don't have or don't tell.
 const MACHINE_SETTINGS: [&str; 2] = ["driver", "governor"];
@@ -59,6 +61,8 @@ pub struct Conditions {
     pub generation_limits: Option<String>,
     /// How tokens are chosen: the settings that differ from greedy decoding.
     pub generation: Option<String>,
+    /// Whose implementation computed.
+    pub engine: Option<String>,
     /// The major version of the results' schema.
     pub schema_version: Option<String>,
     /// The sha256 of model and adapter.
@@ -84,7 +88,7 @@ pub enum Declared {
 impl Declared {
     fn conditions(self) -> &'static [&'static str] {
         match self {
-            Self::Baseline => &[WEIGHTS, PROMPT, SYSTEM, GENERATION],
+            Self::Baseline => &[WEIGHTS, PROMPT, SYSTEM, GENERATION, ENGINE],
             Self::Generation => &[GENERATION],
             Self::Nothing => &[],
         }
@@ -162,6 +166,7 @@ mod tests {
             tokenizer: same(),
             generation_limits: same(),
             generation: same(),
+            engine: same(),
             schema_version: same(),
             weights: same(),
             driver: same(),
@@ -235,6 +240,12 @@ mod tests {
         );
         let flags = gate(&conditions(), &told, Declared::Baseline).unwrap();
         assert_eq!(flags[0].condition, "system message");
+        let candle = Conditions { engine: Some("candle".to_owned()), ..conditions() };
+        let refusal = gate(&conditions(), &candle, Declared::Nothing).unwrap_err();
+        assert!(refusal.to_string().ends_with("engine: same vs. candle"), "{refusal}");
+        assert!(gate(&conditions(), &candle, Declared::Generation).is_err());
+        let flags = gate(&conditions(), &candle, Declared::Baseline).unwrap();
+        assert_eq!(flags[0].condition, "engine");
     }
 
     #[test]
