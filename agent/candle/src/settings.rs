@@ -57,7 +57,7 @@ impl Settings {
                 let exact = exact_positions(config);
                 Some(format!(
                     "candle's T5 takes the encoder's position buckets in the decoder as well: from output \
-                     token {} on, its summaries are not those of the model",
+                     token {} on, its logits are not those of the model, so its summaries can differ",
                     exact + 1
                 ))
             }
