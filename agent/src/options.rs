@@ -29,7 +29,7 @@ pub struct ModelOptions {
     /// it
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<String>,
-    /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
+    /// Storage and arithmetic of the weights: f32, f16, bf16, int8, q4 or gguf
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
     /// Implementation: native, or candle (the models of candle-transformers, to compare with)

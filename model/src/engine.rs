@@ -14,6 +14,10 @@ words!(
         Bf16 = "bf16",
         /// With one scale per row.
         Int8 = "int8",
+        /// 4 bits with a scale for each group of 32.
+        Q4 = "q4",
+        /// As a GGUF file has them.
+        Gguf = "gguf",
     }
 );
 
@@ -144,6 +148,9 @@ mod tests {
     #[test]
     fn an_unknown_dtype_lists_the_known_ones() {
         let error = "fp8".parse::<Dtype>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown dtype `fp8`: expected one of f32, f16, bf16, int8");
+        assert_eq!(
+            error.to_string(),
+            "unknown dtype `fp8`: expected one of f32, f16, bf16, int8, q4, gguf"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! `controller schema matrix`: the JSON Schema of matrix.toml accepts the matrices that the controller accepts.
 
+use model::engine::Dtype;
 use scenarios::{Workspace, repository};
 use serde_json::Value;
 
@@ -30,6 +31,11 @@ fn the_schema_accepts_the_examples_and_names_what_is_wrong() {
     assert!(texts.len() > 5, "the examples are there");
     for text in &texts {
         assert_eq!(objection(&schema, text), None, "{text}");
+    }
+    for dtype in Dtype::WORDS {
+        let text = texts[0].replacen("dtypes = [\"f32\"]", &format!("dtypes = [\"{dtype}\"]"), 1);
+        assert!(text.contains(dtype));
+        assert_eq!(objection(&schema, &text), None, "{dtype}");
     }
     for (right, wrong, place) in [
         ("seed = 1 ", "sead = 1 ", "sead"),

@@ -66,6 +66,11 @@ impl Architecture for Checkpoint {
         cpu::kernel(self.config.family, kernels::Dispatch::best(), dtype)
     }
 
+    fn dtypes(&self) -> &'static [Dtype] {
+        let all = &[Dtype::Gguf, Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8, Dtype::Q4];
+        if self.tensors.are_gguf() { all } else { &all[1..] }
+    }
+
     fn continuous_batching(&self) -> bool {
         cpu::CONTINUOUS_BATCHING
     }

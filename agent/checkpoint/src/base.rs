@@ -4,6 +4,7 @@ use super::layout::{HEAD, Layout};
 use super::stored::Stored;
 use super::{Error, seeded};
 use engine::files::Weights;
+use kernels::{BlockMatrix, Storage};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -47,8 +48,7 @@ impl Base {
 
     /// The tensor of this name; for a head that is tied, the embedding.
     pub(crate) fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let is_tied = name == HEAD && self.has_tied_head();
-        let name = if is_tied { self.layout.embedding() } else { name };
+        let name = self.stored_name(name);
         let Some(shape) = self.shapes.get(name) else {
             let values = self.layout.untrained(name);
             return Ok(values.expect("tensors are asked for by the config's own layout"));
@@ -59,6 +59,31 @@ impl Base {
             })),
             Values::Stored(stored) => stored.read(name),
         }
+    }
+
+    /// The blocks of a matrix as the file has them; `None` if its numbers are plain.
+    pub(crate) fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, Error> {
+        match &self.values {
+            Values::Stored(stored) => stored.blocks(self.stored_name(name)),
+            Values::Seeded(_) => Ok(None),
+        }
+    }
+
+    /// The storage that keeps a tensor of plain numbers as it is.
+    pub(crate) fn storage(&self, name: &str) -> Storage {
+        match &self.values {
+            Values::Stored(stored) => stored.storage(self.stored_name(name)),
+            Values::Seeded(_) => Storage::F32,
+        }
+    }
+
+    pub(crate) fn is_gguf(&self) -> bool {
+        matches!(&self.values, Values::Stored(stored) if stored.is_gguf())
+    }
+
+    /// Of a head that is tied, the embedding's.
+    fn stored_name<'a>(&'a self, name: &'a str) -> &'a str {
+        if name == HEAD && self.has_tied_head() { self.layout.embedding() } else { name }
     }
 
     pub(crate) fn layout(&self) -> &dyn Layout {

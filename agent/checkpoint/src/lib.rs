@@ -15,6 +15,7 @@ pub use seeded::Filling;
 
 use base::Base;
 use engine::files::{self, Weights};
+use kernels::{BlockMatrix, Storage};
 use lora::Adapter;
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -112,6 +113,26 @@ impl Tensors {
             Some(adapter) => adapter.adapted(name),
             None => self.base.tensor(name),
         }
+    }
+
+    /// The blocks of a matrix as a GGUF file has them; `None` if its numbers are plain, or if an adapter
+    /// changes them.
+    pub fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, Error> {
+        if self.is_adapted(name) { Ok(None) } else { self.base.blocks(name) }
+    }
+
+    /// The narrowest storage that keeps every value of a tensor whose blocks are not asked for.
+    pub fn exact_storage(&self, name: &str) -> Storage {
+        if self.is_adapted(name) { Storage::F32 } else { self.base.storage(name) }
+    }
+
+    /// Whether the tensors are in a GGUF file.
+    pub fn are_gguf(&self) -> bool {
+        self.base.is_gguf()
+    }
+
+    fn is_adapted(&self, name: &str) -> bool {
+        self.adapter.as_ref().is_some_and(|adapter| adapter.changes(name))
     }
 
     /// Columns of a matrix. Panics if this model has no such tensor.

@@ -3,6 +3,7 @@
 use super::Error;
 use engine::files::Blob;
 use half::{bf16, f16};
+use kernels::{BlockMatrix, Storage};
 use safetensors::{Dtype, tensor::Metadata};
 use std::collections::BTreeMap;
 
@@ -120,6 +121,43 @@ impl Stored {
                 value: values[found],
             }),
         }
+    }
+
+    /// The blocks of a matrix in a GGUF file as they are, with finite scales; `None` if its numbers are
+    /// plain.
+    pub(crate) fn blocks(&self, tensor: &str) -> Result<Option<BlockMatrix>, Error> {
+        let place = &self.places[tensor];
+        let (Files::Gguf(model), Form::Gguf(name)) = (&self.files, &place.form) else {
+            return Ok(None);
+        };
+        let found = model.blocks(name).map_err(|error| Error::Gguf(error.into()))?;
+        let Some(matrix) = found else { return Ok(None) };
+        let is_infinite = |half: &u16| !f16::from_bits(*half).is_finite();
+        match matrix.halves.iter().position(is_infinite) {
+            None => Ok(Some(matrix)),
+            Some(half) => Err(Error::NotFinite {
+                file: self.file_of(place),
+                tensor: tensor.to_owned(),
+                place: half * (matrix.quants.len() / matrix.halves.len()),
+                value: f16::from_bits(matrix.halves[half]).to_f32(),
+            }),
+        }
+    }
+
+    /// The storage that keeps a tensor of plain numbers in a GGUF file as it is; f32 for all others.
+    pub(crate) fn storage(&self, tensor: &str) -> Storage {
+        match (&self.files, &self.places[tensor].form) {
+            (Files::Gguf(model), Form::Gguf(name)) => match model.format(name) {
+                Some(gguf::blocks::Format::F16) => Storage::F16,
+                Some(gguf::blocks::Format::Bf16) => Storage::Bf16,
+                _ => Storage::F32,
+            },
+            _ => Storage::F32,
+        }
+    }
+
+    pub(crate) fn is_gguf(&self) -> bool {
+        matches!(self.files, Files::Gguf(_))
     }
 
     /// Whether two tensors hold the same numbers in the same shape.

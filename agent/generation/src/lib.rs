@@ -55,6 +55,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     /// Describes the implementation.
     fn kernel(&self, dtype: Dtype) -> String;
 
+    /// What it can be loaded as.
+    fn dtypes(&self) -> &'static [Dtype] {
+        &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8]
+    }
+
     /// Whether rows can join a running batch.
     fn continuous_batching(&self) -> bool;
 
@@ -131,6 +136,8 @@ pub enum Error {
     GreedyOnly { decoding: String, kernel: String },
     #[error("`system` is not supported for {model}: remove it")]
     System { model: String, source: chat_form::Error },
+    #[error("dtype `{dtype}` is not supported for {model}: expected {}", one_of(.expected))]
+    Dtype { dtype: Dtype, model: String, expected: &'static [Dtype] },
     #[error("cannot decode {model} as asked")]
     Settings { model: String, source: generation_config::Error },
 }
@@ -197,6 +204,10 @@ pub fn open(
     let files::Model { config, generation, weights, tokenizer, pieces, chat, revision, mut notes } =
         model;
     let mut architecture = family(&config, weights)?;
+    let expected = architecture.dtypes();
+    if !expected.contains(&spec.dtype) {
+        return Err(Error::Dtype { dtype: spec.dtype, model: spec.model.clone(), expected });
+    }
     let vocabulary = architecture.vocabulary();
     let parse = if architecture.continues_prompts() {
         GenerationConfig::parse_continuing
@@ -260,6 +271,10 @@ pub fn open(
         pieces,
         facts,
     })
+}
+
+fn one_of(dtypes: &[Dtype]) -> String {
+    dtypes.iter().map(|dtype| dtype.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// From `generation_config.json`, or from `config.json` if there is none, as in transformers.

@@ -11,7 +11,7 @@ pub struct Phase {
     /// Weights and caches read.
     pub bytes: u64,
     /// In the order of [`Storage::ALL`]; a multiply-add is two.
-    pub operations: [u64; 4],
+    pub operations: [u64; Storage::COUNT],
 }
 
 impl Phase {
@@ -43,7 +43,7 @@ pub struct Roofline {
     pub limits: Limits,
     pub bytes: u64,
     /// Over all phases, by storage.
-    pub operations: [u64; 4],
+    pub operations: [u64; Storage::COUNT],
     /// Lower bound for any implementation that reads as much.
     pub shortest_ns: f64,
 }
@@ -68,14 +68,15 @@ mod tests {
 
     #[test]
     fn each_phase_takes_as_long_as_the_slower_of_reading_and_computing() {
-        let limits = Limits { bandwidth: 10.0, peaks: Peaks::new([100.0, 100.0, 200.0, 400.0]) };
-        let mut computing = Phase { bytes: 1_000, operations: [0; 4] };
+        let limits =
+            Limits { bandwidth: 10.0, peaks: Peaks::new([100.0, 100.0, 200.0, 400.0, 1.0, 1.0]) };
+        let mut computing = Phase { bytes: 1_000, ..Phase::default() };
         computing.multiply(Storage::F32, 50_000);
         computing.multiply(Storage::Int8, 100_000);
-        let reading = Phase { bytes: 20_000, operations: [100, 0, 0, 0] };
+        let reading = Phase { bytes: 20_000, operations: [100, 0, 0, 0, 0, 0] };
         let roofline = Roofline::new(&[computing, reading, reading], limits);
         assert!((roofline.shortest_ns - (1_000.0 + 500.0 + 2.0 * 2_000.0)).abs() < 1e-9);
         assert_eq!(roofline.bytes, 41_000);
-        assert_eq!(roofline.operations, [100_200, 0, 0, 200_000]);
+        assert_eq!(roofline.operations, [100_200, 0, 0, 200_000, 0, 0]);
     }
 }

@@ -5,6 +5,7 @@
 //! then the quantized values; the low nibbles are the first half of what they encode.
 
 use half::{bf16, f16};
+use kernels::{BlockMatrix, Coefficients, Quants};
 
 /// How the values of a tensor are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,79 @@ impl Format {
     }
 }
 
+impl Format {
+    /// An empty matrix of this format's blocks; `None` for formats of plain numbers.
+    pub fn block_matrix(self, inputs: usize) -> Option<BlockMatrix> {
+        let (quants_as, coefficients) = match self {
+            Self::F32 | Self::F16 | Self::Bf16 => return None,
+            Self::Q4_0 => (Quants::Nibbles, Coefficients::Scale { zero: 8 }),
+            Self::Q4_1 => (Quants::Nibbles, Coefficients::ScaleAndLeast),
+            Self::Q4K => (Quants::Nibbles, Coefficients::Nested),
+            Self::Q5_0 => (Quants::Bytes, Coefficients::Scale { zero: 16 }),
+            Self::Q5_1 => (Quants::Bytes, Coefficients::ScaleAndLeast),
+            Self::Q5K => (Quants::Bytes, Coefficients::Nested),
+            Self::Q8_0 => (Quants::Bytes, Coefficients::Scale { zero: 128 }),
+            Self::Q6K => (Quants::Bytes, Coefficients::NestedHalves { zero: 32 }),
+        };
+        let (quants, halves, bytes) = (Vec::new(), Vec::new(), Vec::new());
+        Some(BlockMatrix { quants_as, coefficients, inputs, quants, halves, bytes })
+    }
+
+    /// Appends whole blocks as they are to a matrix of [`Self::block_matrix`].
+    pub fn unpack(self, bytes: &[u8], to: &mut BlockMatrix) {
+        for block in bytes.chunks_exact(self.block_bytes()) {
+            self.unpack_block(block, to);
+        }
+    }
+
+    fn unpack_block(self, block: &[u8], to: &mut BlockMatrix) {
+        let BlockMatrix { quants, halves, bytes, .. } = to;
+        let bits = |at: usize| u16::from_le_bytes([block[at], block[at + 1]]);
+        // An offset makes them unsigned.
+        let unsigned = |byte: &u8| byte ^ 0x80;
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => unreachable!("there are no blocks"),
+            Self::Q4_0 => {
+                halves.push(bits(0));
+                quants.extend((0..32).map(|value| nibble(&block[2..], value)));
+            }
+            Self::Q4_1 => {
+                halves.extend([bits(0), bits(2)]);
+                quants.extend((0..32).map(|value| nibble(&block[4..], value)));
+            }
+            Self::Q5_0 => {
+                halves.push(bits(0));
+                let quant = |value| nibble(&block[6..], value) | fifth(&block[2..], value);
+                quants.extend((0..32).map(quant));
+            }
+            Self::Q5_1 => {
+                halves.extend([bits(0), bits(2)]);
+                let quant = |value| nibble(&block[8..], value) | fifth(&block[4..], value);
+                quants.extend((0..32).map(quant));
+            }
+            Self::Q8_0 => {
+                halves.push(bits(0));
+                quants.extend(block[2..].iter().map(unsigned));
+            }
+            Self::Q4K => {
+                halves.extend([bits(0), bits(2)]);
+                bytes.extend((0..8).flat_map(|group| scale_and_least(&block[4..16], group)));
+                quants.extend((0..SUPER).map(|value| nibble_k(&block[16..], value)));
+            }
+            Self::Q5K => {
+                halves.extend([bits(0), bits(2)]);
+                bytes.extend((0..8).flat_map(|group| scale_and_least(&block[4..16], group)));
+                quants.extend((0..SUPER).map(|value| quant_5k(&block[16..], value)));
+            }
+            Self::Q6K => {
+                halves.push(bits(208));
+                bytes.extend(block[192..208].iter().map(unsigned));
+                quants.extend((0..SUPER).map(|value| quant_6k(block, value)));
+            }
+        }
+    }
+}
+
 fn extend<const BYTES: usize, const VALUES: usize>(
     bytes: &[u8],
     values: &mut Vec<f32>,
@@ -206,16 +280,15 @@ fn q8_0(block: &[u8; 34]) -> [f32; 32] {
 const SUPER: usize = 256;
 
 /// The 6-bit scale and minimum of each group of 32 values, packed in 12 bytes.
-fn scale_and_least(packed: &[u8], group: usize) -> (f32, f32) {
-    let (scale, least) = if group < 4 {
-        (packed[group] & 0x3F, packed[group + 4] & 0x3F)
+fn scale_and_least(packed: &[u8], group: usize) -> [u8; 2] {
+    if group < 4 {
+        [packed[group] & 0x3F, packed[group + 4] & 0x3F]
     } else {
-        (
+        [
             (packed[group + 4] & 0x0F) | ((packed[group - 4] >> 2) & 0x30),
             (packed[group + 4] >> 4) | ((packed[group] >> 2) & 0x30),
-        )
-    };
-    (f32::from(scale), f32::from(least))
+        ]
+    }
 }
 
 /// The 4 bits of each value: every 32 bytes hold 64 values.
@@ -229,7 +302,7 @@ fn grouped(block: &[u8], quant: impl Fn(usize) -> u8) -> [f32; SUPER] {
     let (scale, least) = (half(block, 0), half(block, 2));
     let mut values = [0.0; SUPER];
     for (group, values) in values.chunks_mut(32).enumerate() {
-        let (group_scale, group_least) = scale_and_least(&block[4..16], group);
+        let [group_scale, group_least] = scale_and_least(&block[4..16], group).map(f32::from);
         let (scale, least) = (scale * group_scale, least * group_least);
         for (place, value) in values.iter_mut().enumerate() {
             *value = scale * f32::from(quant(32 * group + place)) - least;
@@ -243,22 +316,29 @@ fn q4_k(block: &[u8; 144]) -> [f32; SUPER] {
 }
 
 fn q5_k(block: &[u8; 176]) -> [f32; SUPER] {
-    let (high, low) = block[16..].split_at(32);
-    grouped(block, |value| nibble_k(low, value) | (((high[value % 32] >> (value / 32)) & 1) << 4))
+    grouped(block, |value| quant_5k(&block[16..], value))
+}
+
+/// 5 bits of a value: the highest one of each comes first.
+fn quant_5k(bytes: &[u8], value: usize) -> u8 {
+    let (high, low) = bytes.split_at(32);
+    nibble_k(low, value) | (((high[value % 32] >> (value / 32)) & 1) << 4)
 }
 
 /// Scales of 8 bits for 16 values each, and 6 bits per value.
 fn q6_k(block: &[u8; 210]) -> [f32; SUPER] {
-    let (low, rest) = block.split_at(128);
-    let (high, rest) = rest.split_at(64);
-    let scale = half(rest, 16);
+    let scale = half(block, 208);
     std::array::from_fn(|value| {
-        // Halves of 128 values: 64 bytes of low bits and 32 of high ones each.
-        let (upper, place) = (value / 128, value % 128);
-        let byte = low[64 * upper + place % 64];
-        let low = if place < 64 { byte & 15 } else { byte >> 4 };
-        let high = (high[32 * upper + place % 32] >> (place / 32 * 2)) & 3;
-        let quant = f32::from(low | (high << 4)) - 32.0;
-        (scale * f32::from(rest[value / 16].cast_signed())) * quant
+        let quant = f32::from(quant_6k(block, value)) - 32.0;
+        (scale * f32::from(block[192 + value / 16].cast_signed())) * quant
     })
+}
+
+/// 6 bits of a value. Halves of 128 values have 64 bytes of low bits and 32 of high ones each.
+fn quant_6k(block: &[u8], value: usize) -> u8 {
+    let (low, high) = block.split_at(128);
+    let (upper, place) = (value / 128, value % 128);
+    let byte = low[64 * upper + place % 64];
+    let low = if place < 64 { byte & 15 } else { byte >> 4 };
+    low | (((high[32 * upper + place % 32] >> (place / 32 * 2)) & 3) << 4)
 }

@@ -5,6 +5,7 @@ use super::error::{Error, MAX_DIMENSIONS};
 use super::metadata::Metadata;
 use super::reader::Reader;
 use engine::files::Blob;
+use kernels::BlockMatrix;
 use std::collections::BTreeMap;
 
 const MAGIC: [u8; 4] = *b"GGUF";
@@ -127,6 +128,16 @@ impl File {
         let mut values = Vec::with_capacity(tensor.rows() * tensor.columns());
         self.read_rows(tensor, |bytes| tensor.format.dequantize(bytes, &mut values))?;
         Ok(values)
+    }
+
+    /// The blocks of a tensor as they are; `None` if its numbers are plain.
+    pub fn blocks(&self, tensor: &Tensor) -> Result<Option<BlockMatrix>, Error> {
+        let Some(mut matrix) = tensor.format.block_matrix(tensor.columns()) else {
+            return Ok(None);
+        };
+        matrix.quants.reserve_exact(tensor.rows() * tensor.columns());
+        self.read_rows(tensor, |bytes| tensor.format.unpack(bytes, &mut matrix))?;
+        Ok(Some(matrix))
     }
 }
 

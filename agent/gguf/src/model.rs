@@ -1,12 +1,14 @@
 //! A file as the files that transformers would have: configuration, tokenizer, chat template and
 //! named tensors.
 
+use super::blocks::Format;
 use super::config::{self, Shape};
 use super::error;
 use super::file::File;
 use super::metadata;
 use super::tensors::{self, Named};
 use super::tokenizer::{self, Tokens};
+use kernels::BlockMatrix;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -145,5 +147,16 @@ impl Model {
     /// All values of a tensor in transformers' order.
     pub fn values(&self, name: &str) -> Option<Result<Vec<f32>, error::Error>> {
         self.tensors.get(name).map(|named| named.values(&self.file))
+    }
+
+    /// The blocks of a matrix as they are, its rows in transformers' order; `None` if the numbers are
+    /// plain or there is no such tensor.
+    pub fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, error::Error> {
+        self.tensors.get(name).map_or(Ok(None), |named| named.blocks(&self.file))
+    }
+
+    /// How a tensor is stored.
+    pub fn format(&self, name: &str) -> Option<Format> {
+        self.tensors.get(name).map(|named| named.tensor.format)
     }
 }

@@ -3,6 +3,7 @@
 use super::config::Shape;
 use super::error::Error;
 use super::file::{File, Tensor};
+use kernels::BlockMatrix;
 
 /// The order of the rows of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,9 +122,32 @@ impl Named {
         if self.rows == Rows::AsStored {
             return Ok(stored);
         }
-        let width = self.row_values();
-        let rows = stored.len() / width;
+        Ok(self.ordered(&stored, self.count()))
+    }
+
+    /// A matrix's blocks, its rows in transformers' order; `None` if its numbers are plain, or for a
+    /// vector, whose values are reordered one by one.
+    pub(crate) fn blocks(&self, file: &File) -> Result<Option<BlockMatrix>, Error> {
+        if self.tensor.shape.len() == 1 {
+            return Ok(None);
+        }
+        let Some(stored) = file.blocks(&self.tensor)? else { return Ok(None) };
+        if self.rows == Rows::AsStored {
+            return Ok(Some(stored));
+        }
+        let rows = self.count();
+        Ok(Some(BlockMatrix {
+            quants: self.ordered(&stored.quants, rows),
+            halves: self.ordered(&stored.halves, rows),
+            bytes: self.ordered(&stored.bytes, rows),
+            ..stored
+        }))
+    }
+
+    /// What each of `rows` stored rows has, in transformers' order.
+    fn ordered<T: Copy>(&self, stored: &[T], rows: usize) -> Vec<T> {
+        let width = stored.len() / rows;
         let row = |row| &stored[self.rows.stored(row) * width..][..width];
-        Ok((0..rows).flat_map(row).copied().collect())
+        (0..rows).flat_map(row).copied().collect()
     }
 }

@@ -4,6 +4,7 @@
 
 use engine::files::Blob;
 use gguf::{File, Model};
+use kernels::{Dispatch, Layout, Weights};
 use serde_json::{Value, json};
 
 fn path(name: &str) -> String {
@@ -34,6 +35,27 @@ fn every_format_has_the_values_that_the_python_package_reads() {
         }
     }
     assert_eq!(expected.next(), None);
+}
+
+/// Packed and read back, which the products do too.
+#[test]
+fn blocks_as_they_are_have_the_same_values() {
+    let file = open("blocks.gguf");
+    for (format, tensor) in file.tensors() {
+        let Some(matrix) = file.blocks(tensor).unwrap() else {
+            assert!(["F32", "F16", "BF16"].contains(&format));
+            continue;
+        };
+        let weights = Weights::pack_blocks(Dispatch::best(), Layout::Plain, vec![matrix]).unwrap();
+        // 4 to 8 bits, and what a panel of two rows has for thirty others.
+        assert!(weights.bytes() <= 32 * 256 * 9 / 8, "{format}: {}", weights.bytes());
+        let expected = file.values(tensor).unwrap();
+        let mut found = vec![0.0; tensor.columns()];
+        for (row, expected) in expected.chunks(tensor.columns()).enumerate() {
+            weights.row(row, &mut found);
+            assert_eq!(found, expected, "{format}, row {row}");
+        }
+    }
 }
 
 /// What `tools/make_gguf.py` stores, under transformers' names and in its order.

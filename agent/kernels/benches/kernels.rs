@@ -8,7 +8,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use kernels::{Dispatch, Epilogue, Kernels, Layout, Rows, Storage, Weights};
 
 const THREADS: usize = 2;
-const STORAGES: [Storage; 4] = [Storage::F32, Storage::F16, Storage::Bf16, Storage::Int8];
+const STORAGES: [Storage; Storage::COUNT] = Storage::ALL;
 
 fn main() {
     divan::main();

@@ -2,7 +2,9 @@
 
 use super::argmax_state::Argmax;
 use super::dispatch::{MAX_ROWS, Storage};
-use super::gemm::{Activations, Kernels, MAX_COLUMNS, panel_sums, tile_rows};
+use super::gemm::{
+    Activations, Kernels, MAX_COLUMNS, Scratch, TileOf, expand, panel_sums, tile_rows,
+};
 use super::rows::Rows;
 use super::rowwise::{Epilogue, EpilogueArgs, Scales};
 use super::weights::Weights;
@@ -18,7 +20,7 @@ impl Kernels {
         self.pool.share(weights.panels(), PANELS_PER_CHUNK, &|thread, panels| {
             let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
             for panel in panels {
-                self.scan_panel(weights, &x, 0..x.count, panel, &mut scratch.argmax);
+                self.scan_panel(weights, &x, 0..x.count, panel, &mut scratch);
             }
         });
         self.merge_argmax(x.count, argmax);
@@ -52,17 +54,20 @@ impl Kernels {
         x: &Activations,
         rows: Range<usize>,
         panel: usize,
-        argmax: &mut [Argmax],
+        scratch: &mut Scratch,
     ) {
+        let Scratch { argmax, coefficients, .. } = scratch;
+        expand(weights, panel, coefficients);
         let columns = self.dispatch.columns();
         let first = panel * columns;
         let filled = columns.min(weights.outputs - first);
-        let tiles = rows.len().div_ceil(self.dispatch.tile_rows);
+        let tiles = rows.len().div_ceil(weights.tile_rows());
         for tile in 0..tiles {
             let rows = tile_rows(rows.clone(), tiles, tile);
             let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
+            let tile = TileOf { rows: rows.clone(), panel, coefficients };
             // SAFETY: `x` was encoded for these weights.
-            unsafe { final_sums(weights, x, rows.clone(), panel, &mut sums) };
+            unsafe { final_sums(weights, x, &tile, &mut sums) };
             for (best, sums) in argmax[rows].iter_mut().zip(sums.chunks(columns)) {
                 let sums = &sums[..filled];
                 // Panels are visited in any order: among equal sums the lowest column wins.
@@ -86,14 +91,14 @@ impl Kernels {
 pub(super) unsafe fn final_sums(
     weights: &Weights,
     x: &Activations,
-    rows: Range<usize>,
-    panel: usize,
+    tile: &TileOf<'_>,
     sums: &mut [f32; MAX_ROWS * MAX_COLUMNS],
 ) {
     let columns = weights.dispatch.columns();
+    let TileOf { rows, panel, .. } = tile;
     // SAFETY: passed on to the caller; results take the place of the sums that they are made of.
     unsafe {
-        panel_sums(weights, x, rows.clone(), panel, sums);
+        panel_sums(weights, x, tile, sums);
         if weights.storage == Storage::Int8 || weights.bias.is_some() {
             let scales = (weights.storage == Storage::Int8).then(|| Scales {
                 rows: x.scales.at(rows.start),
@@ -104,7 +109,7 @@ pub(super) unsafe fn final_sums(
                 from: sums.as_ptr(),
                 rows: rows.len(),
                 scales,
-                bias: weights.bias_at(panel),
+                bias: weights.bias_at(*panel),
                 epilogue: Epilogue::Store,
                 to: sums.as_mut_ptr(),
                 stride: columns,

@@ -25,6 +25,8 @@ impl Simd for Avx2 {
     type Pair = Halves<__m256>;
     type Quads = Halves<__m256i>;
     type Quad = Halves<__m256i>;
+    type Bytes = Halves<__m256i>;
+    type Signed = Halves<__m256i>;
 
     instructions! {
         fn splat(x: f32) -> __m256 { _mm256_set1_ps(x) }
@@ -87,22 +89,52 @@ impl Simd for Avx2 {
         fn sub_i32(x: __m256i, y: __m256i) -> __m256i { _mm256_sub_epi32(x, y) }
         fn to_f32(x: __m256i) -> __m256 { _mm256_cvtepi32_ps(x) }
         fn load_quads(from: *const u8) -> Halves<__m256i> {
-            let bytes = _mm256_loadu_si256(from.cast());
-            Halves(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes))
+            Self::signed(_mm256_loadu_si256(from.cast()))
         }
         fn splat_quad(from: *const u8) -> Halves<__m256i> {
-            let bytes = _mm256_set1_epi32(from.cast::<i32>().read_unaligned());
-            Halves(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(bytes))
+            Self::unsigned(_mm256_set1_epi32(from.cast::<i32>().read_unaligned()))
         }
         fn dot_quads(sum: __m256i, x: Halves<__m256i>, w: Halves<__m256i>) -> __m256i {
             let even = _mm256_madd_epi16(x.0, w.0);
             _mm256_add_epi32(sum, _mm256_add_epi32(even, _mm256_madd_epi16(x.1, w.1)))
+        }
+        fn load_u8(from: *const u8) -> __m256 {
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())))
+        }
+        fn store_i8(to: *mut i8, x: __m256) {
+            let whole = _mm256_cvtps_epi32(x);
+            let words = _mm_packs_epi32(
+                _mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+            _mm_storel_epi64(to.cast(), _mm_packs_epi16(words, words));
+        }
+        fn load_bytes(from: *const u8) -> Halves<__m256i> {
+            Self::unsigned(_mm256_loadu_si256(from.cast()))
+        }
+        fn load_nibbles(from: *const u8) -> [Halves<__m256i>; 2] {
+            let bytes = _mm256_loadu_si256(from.cast());
+            let low = _mm256_set1_epi8(15);
+            [
+                Self::unsigned(_mm256_and_si256(bytes, low)),
+                Self::unsigned(_mm256_and_si256(_mm256_srli_epi16::<4>(bytes), low)),
+            ]
+        }
+        fn splat_signed(from: *const u8) -> Halves<__m256i> {
+            Self::signed(_mm256_set1_epi32(from.cast::<i32>().read_unaligned()))
+        }
+        fn dot_bytes(sum: __m256i, x: Halves<__m256i>, w: Halves<__m256i>) -> __m256i {
+            Self::dot_quads(sum, w, x)
         }
     }
 }
 
 impl Avx2 {
     instructions! {
+        fn signed(bytes: __m256i) -> Halves<__m256i> {
+            Halves(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes))
+        }
+        fn unsigned(bytes: __m256i) -> Halves<__m256i> {
+            Halves(_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(bytes))
+        }
         fn halves(pairs: __m256i) -> Halves<__m256> {
             let high = _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32.cast_signed()));
             Halves(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(high))

@@ -25,6 +25,8 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     type Pair = Packed;
     type Quads = Packed;
     type Quad = Packed;
+    type Bytes = Packed;
+    type Signed = Packed;
 
     instructions! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -79,23 +81,9 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         fn store_i32(to: *mut i32, x: __m512i) { _mm512_storeu_si512(to.cast(), x); }
         fn sub_i32(x: __m512i, y: __m512i) -> __m512i { _mm512_sub_epi32(x, y) }
         fn to_f32(x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
-        fn load_quads(from: *const u8) -> Packed {
-            let bytes = _mm512_loadu_si512(from.cast());
-            if VNNI {
-                Packed(bytes, bytes)
-            } else {
-                let low = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes));
-                Packed(low, _mm512_srai_epi16::<8>(bytes))
-            }
-        }
+        fn load_quads(from: *const u8) -> Packed { Self::signed(_mm512_loadu_si512(from.cast())) }
         fn splat_quad(from: *const u8) -> Packed {
-            let bytes = _mm512_set1_epi32(from.cast::<i32>().read_unaligned());
-            if VNNI {
-                Packed(bytes, bytes)
-            } else {
-                let low = _mm512_and_si512(bytes, _mm512_set1_epi16(0xff));
-                Packed(low, _mm512_srli_epi16::<8>(bytes))
-            }
+            Self::unsigned(_mm512_set1_epi32(from.cast::<i32>().read_unaligned()))
         }
         fn dot_quads(sum: __m512i, x: Packed, w: Packed) -> __m512i {
             if VNNI {
@@ -105,11 +93,46 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
                 _mm512_add_epi32(sum, _mm512_add_epi32(even, _mm512_madd_epi16(x.1, w.1)))
             }
         }
+        fn load_u8(from: *const u8) -> __m512 {
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())))
+        }
+        fn store_i8(to: *mut i8, x: __m512) {
+            _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+        }
+        fn load_bytes(from: *const u8) -> Packed { Self::unsigned(_mm512_loadu_si512(from.cast())) }
+        fn load_nibbles(from: *const u8) -> [Packed; 2] {
+            let bytes = _mm512_loadu_si512(from.cast());
+            let low = _mm512_set1_epi8(15);
+            [
+                Self::unsigned(_mm512_and_si512(bytes, low)),
+                Self::unsigned(_mm512_and_si512(_mm512_srli_epi16::<4>(bytes), low)),
+            ]
+        }
+        fn splat_signed(from: *const u8) -> Packed {
+            Self::signed(_mm512_set1_epi32(from.cast::<i32>().read_unaligned()))
+        }
+        fn dot_bytes(sum: __m512i, x: Packed, w: Packed) -> __m512i { Self::dot_quads(sum, w, x) }
     }
 }
 
 impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     instructions! {
+        fn signed(bytes: __m512i) -> Packed {
+            if VNNI {
+                Packed(bytes, bytes)
+            } else {
+                let low = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes));
+                Packed(low, _mm512_srai_epi16::<8>(bytes))
+            }
+        }
+        fn unsigned(bytes: __m512i) -> Packed {
+            if VNNI {
+                Packed(bytes, bytes)
+            } else {
+                let low = _mm512_and_si512(bytes, _mm512_set1_epi16(0xff));
+                Packed(low, _mm512_srli_epi16::<8>(bytes))
+            }
+        }
         fn pairs(bits: __m512i) -> Packed {
             if BF16 {
                 Packed(bits, bits)

@@ -3,6 +3,8 @@
 //! A [`Dispatch`] exists only for instructions that this machine has, which makes calling its
 //! functions sound.
 
+use super::block_matrix::{Part, Quants};
+use super::block_tile::{self, BlockOperands, Expansion};
 use super::portable::Portable;
 use super::rowwise::{self, Affine, EpilogueArgs};
 use super::simd::Simd;
@@ -11,6 +13,7 @@ use super::tile::{self, Bf16, F16, F32, Int8, Operands};
 pub(super) const MAX_ROWS: usize = 12;
 
 type Tile = unsafe fn(&Operands);
+type BlockTile = unsafe fn(&BlockOperands);
 type RmsNorm = unsafe fn(&[f32], &[f32], usize, f32, &mut [f32]);
 type LayerNorm = unsafe fn(&[f32], &Affine<'_>, usize, f32, &mut [f32]);
 
@@ -25,11 +28,26 @@ pub enum Storage {
     Bf16,
     /// i8 weights with a scale per output row, u8 activations with a scale per token.
     Int8,
+    /// 4 bits with scales for groups of 32 or 16 weights, i8 activations with a scale for each 32.
+    Q4,
+    /// The same with 8 bits.
+    Q8,
 }
 
 impl Storage {
     /// In declaration order.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Q4, Self::Q8];
+    pub const COUNT: usize = 6;
+
+    /// For blocks of quants.
+    pub(super) fn quants(self) -> Option<Quants> {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 | Self::Int8 => None,
+            Self::Q4 => Some(Quants::Nibbles),
+            Self::Q8 => Some(Quants::Bytes),
+        }
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -37,6 +55,8 @@ impl Storage {
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
+            Self::Q4 => "q4",
+            Self::Q8 => "q8",
         }
     }
 }
@@ -65,6 +85,10 @@ pub struct Dispatch {
     pub(super) tile_rows: usize,
     /// Indexed by storage and rows - 1.
     tiles: [[Tile; MAX_ROWS]; 4],
+    /// Nibbles, bytes, and bytes whose halves of groups have coefficients of their own; by rows - 1.
+    block_tiles: [[BlockTile; block_tile::MAX_ROWS]; 3],
+    to_groups: unsafe fn(&[f32], *mut u8),
+    expand: unsafe fn(&Expansion),
     pub(super) epilogue: unsafe fn(&EpilogueArgs),
     rms_norm: RmsNorm,
     layer_norm: LayerNorm,
@@ -93,6 +117,23 @@ macro_rules! dispatch {
             unsafe fn tile<T: tile::Format<S>, const ROWS: usize>(operands: &Operands) {
                 // SAFETY: passed on to the caller.
                 unsafe { tile::tile::<S, T, ROWS>(operands) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn block_tile<const NIBBLES: bool, const HALVES: bool, const ROWS: usize>(
+                operands: &BlockOperands,
+            ) {
+                // SAFETY: passed on to the caller.
+                unsafe { block_tile::tile::<S, NIBBLES, HALVES, ROWS>(operands) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn to_groups(x: &[f32], to: *mut u8) {
+                // SAFETY: passed on to the caller.
+                unsafe { block_tile::to_groups::<S>(x, to) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn expand(panel: &Expansion) {
+                // SAFETY: passed on to the caller.
+                unsafe { block_tile::expand::<S>(panel) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn epilogue(sums: &EpilogueArgs) {
@@ -153,12 +194,27 @@ macro_rules! dispatch {
                 ]
             }
 
+            const fn block_tiles<const NIBBLES: bool, const HALVES: bool>()
+            -> [BlockTile; block_tile::MAX_ROWS] {
+                [
+                    block_tile::<NIBBLES, HALVES, 1>, block_tile::<NIBBLES, HALVES, 2>,
+                    block_tile::<NIBBLES, HALVES, 3>, block_tile::<NIBBLES, HALVES, 4>,
+                    block_tile::<NIBBLES, HALVES, 5>, block_tile::<NIBBLES, HALVES, 6>,
+                ]
+            }
+
             pub(super) static DISPATCH: Dispatch = Dispatch {
                 instructions: InstructionSet::$instructions,
                 name: $name,
                 lanes: S::LANES,
                 tile_rows: S::TILE_ROWS,
                 tiles: [tiles::<F32>(), tiles::<F16>(), tiles::<Bf16>(), tiles::<Int8>()],
+                block_tiles: [
+                    block_tiles::<true, false>(),
+                    block_tiles::<false, false>(),
+                    block_tiles::<false, true>(),
+                ],
+                to_groups, expand,
                 epilogue, rms_norm, layer_norm, softmax, max, sweep, to_bf16, to_f16, to_u8,
             };
         }
@@ -253,6 +309,39 @@ impl Dispatch {
     pub(super) unsafe fn tile(&self, storage: Storage, rows: usize, operands: &Operands) {
         // SAFETY: passed on to the caller.
         unsafe { self.tiles[storage as usize][rows - 1](operands) }
+    }
+
+    /// Maximum rows of a tile of blocks, which has two sums for each row and vector.
+    pub(super) fn block_rows(&self) -> usize {
+        self.tile_rows / 2
+    }
+
+    /// Multiplies `rows` rows, at most [`Self::block_rows`], by one panel of blocks.
+    ///
+    /// # Safety
+    /// As [`block_tile::tile`]. The instructions exist because the dispatch does.
+    pub(super) unsafe fn block_tile(&self, part: &Part, rows: usize, operands: &BlockOperands) {
+        let form = match part.quants_as {
+            Quants::Nibbles => 0,
+            Quants::Bytes if part.coefficients.by_half() => 2,
+            Quants::Bytes => 1,
+        };
+        // SAFETY: passed on to the caller.
+        unsafe { self.block_tiles[form][rows - 1](operands) }
+    }
+
+    /// # Safety
+    /// As [`block_tile::to_groups`].
+    pub(super) unsafe fn to_groups(&self, x: &[f32], to: *mut u8) {
+        // SAFETY: the machine has the instructions; the rest is passed on to the caller.
+        unsafe { (self.to_groups)(x, to) }
+    }
+
+    /// # Safety
+    /// As [`block_tile::expand`].
+    pub(super) unsafe fn expand(&self, panel: &Expansion) {
+        // SAFETY: the machine has the instructions; the rest is passed on to the caller.
+        unsafe { (self.expand)(panel) }
     }
 
     pub(super) fn rms_norm(

@@ -2,6 +2,8 @@
 
 use super::aligned_buf::AlignedBuf;
 use super::argmax_state::{Argmax, Bounds};
+use super::block_matrix::GROUP;
+use super::block_tile::{BlockOperands, Expansion, GROUP_BYTES};
 use super::dispatch::{Dispatch, MAX_ROWS, Storage};
 use super::pool::{Pool, share};
 use super::rows::{Rows, SharedPtr};
@@ -9,8 +11,8 @@ use super::rowwise::{Affine, Epilogue, EpilogueArgs, Scales};
 use super::tile::Operands;
 use super::weights::{Layout, Weights};
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// For the widest instruction set.
 pub(super) const MAX_COLUMNS: usize = 32;
@@ -42,9 +44,11 @@ pub(super) struct Scratch {
     pub(super) argmax: Vec<Argmax>,
     /// The largest lower bounds over this thread's panels.
     pub(super) lower: Vec<f32>,
+    /// The coefficients of one panel of blocks.
+    pub(super) coefficients: Vec<f32>,
 }
 
-/// Activations as bf16 or u8.
+/// Activations as bf16, u8 or groups of i8.
 #[derive(Debug)]
 struct Encoded {
     memory: AlignedBuf,
@@ -139,19 +143,20 @@ impl Kernels {
         let threads = self.pool.threads();
         let panels = weights.panels();
         if x.count <= SMALL_BATCH_ROWS {
-            self.pool.share(panels, 1, &|_, panels| {
+            self.pool.share(panels, 1, &|thread, panels| {
+                let area = Area { rows: 0..x.count, panels };
                 // SAFETY: every panel is one thread's, and with it columns of the result.
-                unsafe { gemm_part(weights, &x, 0..x.count, panels, &result) };
+                unsafe { gemm_part(weights, &x, area, &result, &self.scratch[thread]) };
             });
             return;
         }
-        let tiles = x.count.div_ceil(self.dispatch.tile_rows);
-        let tiles_per_block = (BLOCK_BYTES / (x.stride * self.dispatch.tile_rows)).max(1);
+        let tiles = x.count.div_ceil(weights.tile_rows());
+        let tiles_per_block = (BLOCK_BYTES / (x.stride * weights.tile_rows())).max(1);
         let blocks = tiles.div_ceil(tiles_per_block);
         // Enough parts to end together, each large enough to amortize its start.
         let parts = (threads * 4).div_ceil(blocks).clamp(1, panels);
         let next = AtomicUsize::new(0);
-        self.pool.run_present(&|_| {
+        self.pool.run_present(&|thread| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= blocks * parts {
@@ -160,7 +165,9 @@ impl Kernels {
                 let rows = tile_rows(0..x.count, blocks, part / parts);
                 let panels = share(panels, parts, part % parts);
                 // SAFETY: each part is taken once, and parts differ in rows or in columns.
-                unsafe { gemm_part(weights, &x, rows, panels, &result) };
+                unsafe {
+                    gemm_part(weights, &x, Area { rows, panels }, &result, &self.scratch[thread]);
+                }
             }
         });
     }
@@ -206,10 +213,11 @@ impl Kernels {
                     count: x.count(),
                 };
             }
-            Storage::Bf16 => 2,
-            Storage::Int8 => 1,
+            Storage::Bf16 => 2 * x.padded(),
+            Storage::Int8 => x.padded(),
+            Storage::Q4 | Storage::Q8 => x.padded() / GROUP * GROUP_BYTES,
         };
-        let stride = x.padded() * bytes + 64;
+        let stride = bytes + 64;
         if self.encoded.memory.bytes() < stride * x.count() {
             self.encoded.memory = AlignedBuf::zeroed(stride * x.count());
         }
@@ -224,12 +232,16 @@ impl Kernels {
             // even addresses, and each row is written by one thread.
             unsafe {
                 let to = rows.at(row * stride);
-                if storage == Storage::Bf16 {
-                    let to = std::slice::from_raw_parts_mut(to.cast(), from.len());
-                    self.dispatch.to_bf16(from, to);
-                } else {
-                    let to = std::slice::from_raw_parts_mut(to, from.len());
-                    *scales.at(row) = self.dispatch.to_u8(from, to);
+                match storage {
+                    Storage::Q4 | Storage::Q8 => self.dispatch.to_groups(from, to),
+                    Storage::Bf16 => {
+                        let to = std::slice::from_raw_parts_mut(to.cast(), from.len());
+                        self.dispatch.to_bf16(from, to);
+                    }
+                    Storage::F32 | Storage::F16 | Storage::Int8 => {
+                        let to = std::slice::from_raw_parts_mut(to, from.len());
+                        *scales.at(row) = self.dispatch.to_u8(from, to);
+                    }
                 }
             }
         });
@@ -244,30 +256,51 @@ struct Target {
     epilogue: Epilogue,
 }
 
-/// Multiplies `rows` by `panels`.
+/// Part of a product.
+struct Area {
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+/// Rows that are multiplied by a panel at once.
+#[derive(Debug, Clone)]
+pub(super) struct TileOf<'a> {
+    pub(super) rows: Range<usize>,
+    pub(super) panel: usize,
+    /// What [`expand`] found for the panel.
+    pub(super) coefficients: &'a [f32],
+}
+
+/// Multiplies the rows by the panels of an area.
 ///
 /// # Safety
-/// Activations and target must contain `rows`, and no other thread may write the same part of the
+/// Activations and target must contain the rows, and no other thread may write the same part of the
 /// target.
 unsafe fn gemm_part(
     weights: &Weights,
     x: &Activations,
-    rows: Range<usize>,
-    panels: Range<usize>,
+    Area { rows, panels }: Area,
     target: &Target,
+    scratch: &Mutex<Scratch>,
 ) {
+    let mut none = Vec::new();
+    let mut scratch =
+        (!weights.parts.is_empty()).then(|| scratch.lock().unwrap_or_else(PoisonError::into_inner));
+    let coefficients = scratch.as_mut().map_or(&mut none, |scratch| &mut scratch.coefficients);
     let dispatch = weights.dispatch;
     let columns = dispatch.columns();
     let width = if matches!(target.epilogue, Epilogue::Gate(_)) { dispatch.lanes } else { columns };
-    let tiles = rows.len().div_ceil(dispatch.tile_rows);
+    let tiles = rows.len().div_ceil(weights.tile_rows());
     let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
     for panel in panels {
+        expand(weights, panel, coefficients);
         for tile in 0..tiles {
             let rows = tile_rows(rows.clone(), tiles, tile);
+            let tile = TileOf { rows: rows.clone(), panel, coefficients };
             // SAFETY: rows and panel lie within activations and weights, which were packed for this dispatch;
             // `sums` holds the largest tile; the target's rows are padded to whole panels.
             unsafe {
-                panel_sums(weights, x, rows.clone(), panel, &mut sums);
+                panel_sums(weights, x, &tile, &mut sums);
                 let scales = (weights.storage == Storage::Int8).then(|| Scales {
                     rows: x.scales.at(rows.start),
                     columns: weights.scales.as_ptr().add(panel * columns),
@@ -287,18 +320,60 @@ unsafe fn gemm_part(
     }
 }
 
+/// The coefficients of a panel of blocks as f32; nothing for other weights.
+pub(super) fn expand(weights: &Weights, panel: usize, to: &mut Vec<f32>) {
+    if weights.parts.is_empty() {
+        return;
+    }
+    let part = weights.part(panel);
+    let halves = if part.coefficients.by_half() { 2 } else { 1 };
+    let count = part.groups * halves * 2 * weights.dispatch.columns();
+    if to.len() < count {
+        to.resize(count, 0.0);
+    }
+    let start = part.panel(panel);
+    let memory = &weights.memory.slice::<u8>()[start..start + part.panel_bytes];
+    // SAFETY: a panel holds the coefficients of its groups behind its quants, and there is room for
+    // them.
+    unsafe {
+        weights.dispatch.expand(&Expansion {
+            coefficients: part.coefficients,
+            from: memory.as_ptr().add(part.quant_bytes),
+            groups: part.groups,
+            to: to.as_mut_ptr(),
+        });
+    }
+}
+
 /// The sums of at most one tile of rows with one panel, `[rows][columns]`; i32 for int8.
 ///
 /// # Safety
-/// `x` must be encoded for the storage of the weights and contain `rows`.
+/// `x` must be encoded for the storage of the weights and contain the rows.
 pub(super) unsafe fn panel_sums(
     weights: &Weights,
     x: &Activations,
-    rows: Range<usize>,
-    panel: usize,
+    tile: &TileOf<'_>,
     sums: &mut [f32; MAX_ROWS * MAX_COLUMNS],
 ) {
+    let TileOf { rows, panel, coefficients } = tile;
+    let panel = *panel;
     assert!(!rows.is_empty() && rows.end <= x.count && panel < weights.panels());
+    if !weights.parts.is_empty() {
+        let part = weights.part(panel);
+        // SAFETY: checked above, and the tile's result fits for any dispatch.
+        unsafe {
+            let operands = BlockOperands {
+                rows: x.rows.at(rows.start * x.stride),
+                stride: x.stride,
+                quants: weights.memory.slice::<u8>().as_ptr().add(part.panel(panel)),
+                coefficients: coefficients.as_ptr(),
+                groups: part.groups,
+                sums: sums.as_mut_ptr(),
+            };
+            weights.dispatch.block_tile(part, rows.len(), &operands);
+        }
+        return;
+    }
     // SAFETY: checked above, and the tile's result fits for any dispatch.
     unsafe {
         let operands = Operands {

@@ -34,6 +34,7 @@ fn kept(storage: Storage, values: &[f32]) -> Vec<f32> {
             let step = largest / 127.0;
             values.iter().map(|x| (x * inverse).round_ties_even() * step).collect()
         }
+        Storage::Q4 | Storage::Q8 => unreachable!("blocks have tests of their own"),
     }
 }
 

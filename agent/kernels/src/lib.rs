@@ -19,6 +19,9 @@ mod portable;
 mod probe;
 mod gemm;
 mod aligned_buf;
+mod block_matrix;
+mod block_tile;
+mod blocks;
 mod rows;
 mod screened_argmax;
 mod simd;
@@ -30,6 +33,7 @@ mod weights;
 
 pub use argmax_state::Argmax;
 pub use attention::{Bias, Heads};
+pub use block_matrix::{BlockMatrix, Coefficients, Quants};
 pub use cache::{Appended, Cache, Step};
 pub use dispatch::{Dispatch, InstructionSet, Storage};
 pub use gemm::Kernels;

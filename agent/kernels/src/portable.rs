@@ -48,6 +48,8 @@ impl Simd for Portable {
     type Pair = [bf16; 2];
     type Quads = [[i8; 4]; LANES];
     type Quad = [u8; 4];
+    type Bytes = [[u8; 4]; LANES];
+    type Signed = [i8; 4];
 
     instructions! {
         fn load(from: *const f32) -> Self::F { from.cast::<Self::F>().read_unaligned() }
@@ -66,6 +68,18 @@ impl Simd for Portable {
         fn store_u8(to: *mut u8, x: Self::F) {
             to.cast::<[u8; LANES]>().write_unaligned(each(x, |x| (x + 128.0) as u8));
         }
+        fn load_u8(from: *const u8) -> Self::F {
+            each(from.cast::<[u8; LANES]>().read_unaligned(), f32::from)
+        }
+        fn store_i8(to: *mut i8, x: Self::F) {
+            to.cast::<[i8; LANES]>().write_unaligned(each(x, |x| x as i8));
+        }
+        fn load_bytes(from: *const u8) -> Self::Bytes { from.cast::<Self::Bytes>().read_unaligned() }
+        fn load_nibbles(from: *const u8) -> [Self::Bytes; 2] {
+            let bytes = from.cast::<Self::Bytes>().read_unaligned();
+            [bytes.map(|four| four.map(|byte| byte & 15)), bytes.map(|four| four.map(|byte| byte >> 4))]
+        }
+        fn splat_signed(from: *const u8) -> Self::Signed { from.cast::<Self::Signed>().read_unaligned() }
         fn load_pairs(from: *const u8) -> Self::Pairs { from.cast::<Self::Pairs>().read_unaligned() }
         fn splat_pair(from: *const u8) -> Self::Pair { from.cast::<Self::Pair>().read_unaligned() }
         fn load_i32(from: *const i32) -> Self::I { from.cast::<Self::I>().read_unaligned() }
@@ -104,6 +118,11 @@ impl Simd for Portable {
         fn sub_i32(x: Self::I, y: Self::I) -> Self::I { both(x, y, |x, y| x - y) }
         fn to_f32(x: Self::I) -> Self::F { each(x, |x| x as f32) }
         fn dot_quads(sum: Self::I, x: Self::Quad, w: Self::Quads) -> Self::I {
+            std::array::from_fn(|lane| {
+                (0..4).fold(sum[lane], |sum, k| sum + i32::from(x[k]) * i32::from(w[lane][k]))
+            })
+        }
+        fn dot_bytes(sum: Self::I, x: Self::Signed, w: Self::Bytes) -> Self::I {
             std::array::from_fn(|lane| {
                 (0..4).fold(sum[lane], |sum, k| sum + i32::from(x[k]) * i32::from(w[lane][k]))
             })

@@ -3,6 +3,8 @@
 //! Both are measured with the production threads and instructions; the best of several times
 //! counts.
 
+use super::block_matrix::{Coefficients, GROUP, Part, Quants};
+use super::block_tile::{self, BlockOperands, GROUP_BYTES};
 use super::dispatch::{MAX_ROWS, Storage};
 use super::gemm::{Kernels, MAX_COLUMNS};
 use super::pool::share;
@@ -20,11 +22,11 @@ const TILES: usize = 2_000;
 /// Operations per nanosecond of all threads with all operands in cache, by storage. An addition and
 /// a multiplication are two operations.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Peaks([f64; 4]);
+pub struct Peaks([f64; Storage::COUNT]);
 
 impl Peaks {
     /// `figures` in the order of [`Storage::ALL`].
-    pub fn new(figures: [f64; 4]) -> Self {
+    pub fn new(figures: [f64; Storage::COUNT]) -> Self {
         Self(figures)
     }
 
@@ -70,11 +72,14 @@ impl Kernels {
     }
 
     fn peak(&self, storage: Storage, now_ns: &dyn Fn() -> u64) -> f64 {
+        if let Some(quants_as) = storage.quants() {
+            return self.block_peak(quants_as, now_ns);
+        }
         let (rows, columns) = (self.dispatch.tile_rows, self.dispatch.columns());
         let per_step = match storage {
             Storage::F32 | Storage::F16 => 1,
             Storage::Bf16 => 2,
-            Storage::Int8 => 4,
+            Storage::Int8 | Storage::Q4 | Storage::Q8 => 4,
         };
         let threads = self.pool.threads();
         let ns = shortest(now_ns, || {
@@ -97,6 +102,45 @@ impl Kernels {
             });
         });
         (2 * threads * TILES * rows * columns * STEPS * per_step) as f64 / ns as f64
+    }
+}
+
+impl Kernels {
+    fn block_peak(&self, quants_as: Quants, now_ns: &dyn Fn() -> u64) -> f64 {
+        const GROUPS: usize = 4 * STEPS / GROUP;
+        let (rows, columns) = (self.dispatch.block_rows(), self.dispatch.columns());
+        let threads = self.pool.threads();
+        let part = Part {
+            quants_as,
+            coefficients: Coefficients::Scale { zero: 0 },
+            first_panel: 0,
+            start: 0,
+            groups: GROUPS,
+            quant_bytes: 0,
+            panel_bytes: 0,
+        };
+        let ns = shortest(now_ns, || {
+            self.pool.run(&|_| {
+                let activations = [0_u8; block_tile::MAX_ROWS * GROUPS * GROUP_BYTES];
+                let quants = [0_u8; GROUPS * GROUP * MAX_COLUMNS];
+                let coefficients = [0.0_f32; GROUPS * 2 * MAX_COLUMNS];
+                let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
+                for _ in 0..TILES {
+                    let operands = BlockOperands {
+                        rows: activations.as_ptr(),
+                        stride: GROUPS * GROUP_BYTES,
+                        quants: black_box(quants.as_ptr()),
+                        coefficients: coefficients.as_ptr(),
+                        groups: GROUPS,
+                        sums: sums.as_mut_ptr(),
+                    };
+                    // SAFETY: there are as many groups of each as the operands say.
+                    unsafe { self.dispatch.block_tile(&part, rows, &operands) };
+                }
+                black_box(&sums);
+            });
+        });
+        (2 * threads * TILES * rows * columns * GROUPS * GROUP) as f64 / ns as f64
     }
 }
 

@@ -12,7 +12,7 @@
 use super::argmax::{PANELS_PER_CHUNK, final_sums};
 use super::argmax_state::{Argmax, Bounds, RowError};
 use super::dispatch::{Dispatch, MAX_ROWS, Storage};
-use super::gemm::{Activations, Kernels, MAX_COLUMNS, tile_rows};
+use super::gemm::{Activations, Kernels, MAX_COLUMNS, TileOf, tile_rows};
 use super::rows::{Rows, SharedPtr};
 use super::weights::{Layout, Weights, int8_steps, rounded};
 use half::{bf16, f16};
@@ -44,7 +44,7 @@ fn length(numbers: impl Iterator<Item = f32>) -> f32 {
 }
 
 impl Head {
-    /// Packs `values`, `[outputs, inputs]`, and an int8 copy unless the storage is int8.
+    /// Packs `values`, `[outputs, inputs]`, and an int8 copy unless the storage is as small.
     pub fn pack(
         dispatch: &'static Dispatch,
         storage: Storage,
@@ -52,9 +52,15 @@ impl Head {
         values: &[f32],
     ) -> Self {
         let exact = Weights::pack(dispatch, storage, Layout::Plain, shape, values);
-        let quantized =
-            (storage != Storage::Int8).then(|| QuantizedCopy::of(dispatch, storage, shape, values));
+        let is_wide = matches!(storage, Storage::F32 | Storage::F16 | Storage::Bf16);
+        let quantized = is_wide.then(|| QuantizedCopy::of(dispatch, storage, shape, values));
         Self { exact, quantized }
+    }
+
+    /// Of packed weights, which are read in full for an argmax. Panics for gated ones.
+    pub fn of(exact: Weights) -> Self {
+        assert_eq!(exact.layout, Layout::Plain, "layout");
+        Self { exact, quantized: None }
     }
 
     /// With a bias, one for each output.
@@ -94,7 +100,7 @@ impl QuantizedCopy {
     ) -> Self {
         let copy = Weights::pack(dispatch, Storage::Int8, Layout::Plain, (outputs, inputs), values);
         let kept = |x: f32| match storage {
-            Storage::F32 | Storage::Int8 => x,
+            Storage::F32 | Storage::Int8 | Storage::Q4 | Storage::Q8 => x,
             Storage::F16 => f16::from_f32(x).to_f32(),
             Storage::Bf16 => bf16::from_f32(x).to_f32(),
         };
@@ -147,10 +153,10 @@ impl Kernels {
                 let upper = &bounds.upper[panel * x.count..(panel + 1) * x.count];
                 let open = |row: &usize| upper[*row] >= bounds.lower[*row];
                 if (0..x.count).filter(open).count() * 3 > x.count {
-                    self.scan_panel(exact, &x, 0..x.count, panel, &mut scratch.argmax);
+                    self.scan_panel(exact, &x, 0..x.count, panel, &mut scratch);
                 } else {
                     for row in (0..x.count).filter(open) {
-                        self.scan_panel(exact, &x, row..row + 1, panel, &mut scratch.argmax);
+                        self.scan_panel(exact, &x, row..row + 1, panel, &mut scratch);
                     }
                 }
             }
@@ -181,8 +187,9 @@ impl Kernels {
                     (&quantized.lengths[filled.clone()], &quantized.errors[filled]);
                 for tile in 0..tiles {
                     let rows = tile_rows(0..x.count, tiles, tile);
+                    let tile = TileOf { rows: rows.clone(), panel, coefficients: &[] };
                     // SAFETY: `x` was encoded as int8, as the copy is.
-                    unsafe { final_sums(&quantized.copy, x, rows.clone(), panel, &mut sums) };
+                    unsafe { final_sums(&quantized.copy, x, &tile, &mut sums) };
                     for (row, sums) in rows.zip(sums.chunks(columns)) {
                         let RowError { error, length } = row_errors[row];
                         let (mut most, mut least) = (f32::NEG_INFINITY, f32::NEG_INFINITY);

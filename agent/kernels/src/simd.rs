@@ -25,6 +25,10 @@ pub(super) trait Simd: Copy + 'static {
     type Quads: Copy;
     /// Four u8 activations, broadcast.
     type Quad: Copy;
+    /// Weights as four u8 per lane.
+    type Bytes: Copy;
+    /// Four i8 activations, broadcast.
+    type Signed: Copy;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
@@ -57,6 +61,17 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn splat_pair(from: *const u8) -> Self::Pair;
     /// Adds both products of each lane's pair.
     unsafe fn dot_pairs(sum: Self::F, x: Self::Pair, w: Self::Pairs) -> Self::F;
+
+    /// The bytes as numbers.
+    unsafe fn load_u8(from: *const u8) -> Self::F;
+    /// Stores integers in -127..=127.
+    unsafe fn store_i8(to: *mut i8, x: Self::F);
+    unsafe fn load_bytes(from: *const u8) -> Self::Bytes;
+    /// The low and the high nibbles of [`Simd::load_bytes`].
+    unsafe fn load_nibbles(from: *const u8) -> [Self::Bytes; 2];
+    unsafe fn splat_signed(from: *const u8) -> Self::Signed;
+    /// Adds the four products of each lane, exactly.
+    unsafe fn dot_bytes(sum: Self::I, x: Self::Signed, w: Self::Bytes) -> Self::I;
 
     unsafe fn zero_i32() -> Self::I;
     unsafe fn load_i32(from: *const i32) -> Self::I;

@@ -2,6 +2,7 @@
 //! the storage of the dtype. Packed once, when a model is loaded.
 
 use super::aligned_buf::AlignedBuf;
+use super::block_matrix::{BlockMatrix, Part};
 use super::dispatch::{Dispatch, Storage};
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -14,6 +15,32 @@ pub enum Layout {
     /// Each panel contains as many rows of the upper half as of the lower half: `wi_0` beside
     /// `wi_1`.
     Gated,
+}
+
+impl Layout {
+    /// Panels of so many outputs.
+    pub(super) fn panels(self, outputs: usize, columns: usize) -> usize {
+        match self {
+            Self::Plain => outputs.div_ceil(columns),
+            Self::Gated => (outputs / 2).div_ceil(columns / 2),
+        }
+    }
+}
+
+/// The output in a column of a panel; `None` for columns beyond the matrix in the last panel.
+pub(super) fn rows_of_panels(
+    layout: Layout,
+    outputs: usize,
+    columns: usize,
+) -> impl Fn(usize, usize) -> Option<usize> {
+    move |panel, column| match layout {
+        Layout::Plain => Some(panel * columns + column).filter(|row| *row < outputs),
+        Layout::Gated => {
+            let (covered, per_panel) = (outputs / 2, columns / 2);
+            let (half, place) = (column / per_panel, panel * per_panel + column % per_panel);
+            (place < covered).then_some(half * covered + place)
+        }
+    }
 }
 
 /// A packed matrix, `[outputs, inputs]`.
@@ -31,6 +58,9 @@ pub struct Weights {
     pub(super) offsets: Vec<i32>,
     /// Added to every row of a product, one per column of all panels.
     pub(super) bias: Option<Vec<f32>>,
+    pub(super) panels: usize,
+    /// Of blocks: panels of one form, in order.
+    pub(super) parts: Vec<Part>,
 }
 
 impl Weights {
@@ -43,23 +73,19 @@ impl Weights {
         values: &[f32],
     ) -> Self {
         assert_eq!(values.len(), outputs * inputs, "{outputs} x {inputs}");
+        if let Some(quants_as) = storage.quants() {
+            let matrix = BlockMatrix::quantize(quants_as, inputs, values);
+            return Self::blocks_of(dispatch, layout, inputs, vec![matrix])
+                .expect("one matrix has one form");
+        }
         let columns = dispatch.columns();
-        let per_panel = if layout == Layout::Gated { columns / 2 } else { columns };
-        let covered = if layout == Layout::Gated { outputs / 2 } else { outputs };
-        let panels = covered.div_ceil(per_panel);
+        let panels = layout.panels(outputs, columns);
         let bytes = panel_bytes(dispatch, storage, inputs);
         let mut memory = AlignedBuf::zeroed(panels * bytes);
         let int8_columns = if storage == Storage::Int8 { panels * columns } else { 0 };
         let mut scales = vec![0.0; int8_columns];
         let mut offsets = vec![0; int8_columns];
-        // `None` for columns beyond the matrix in the last panel.
-        let row_of = |panel: usize, column: usize| match layout {
-            Layout::Plain => Some(panel * columns + column).filter(|row| *row < outputs),
-            Layout::Gated => {
-                let (half, place) = (column / per_panel, panel * per_panel + column % per_panel);
-                (place < covered).then_some(half * covered + place)
-            }
-        };
+        let row_of = rows_of_panels(layout, outputs, columns);
         let row = |panel, column| {
             row_of(panel, column).map(|row: usize| &values[row * inputs..(row + 1) * inputs])
         };
@@ -85,7 +111,19 @@ impl Weights {
                 },
             );
         }
-        Self { dispatch, storage, layout, outputs, inputs, memory, scales, offsets, bias: None }
+        Self {
+            dispatch,
+            storage,
+            layout,
+            outputs,
+            inputs,
+            memory,
+            scales,
+            offsets,
+            bias: None,
+            panels,
+            parts: Vec::new(),
+        }
     }
 
     /// With a bias, one for each output. Panics for gated weights.
@@ -93,7 +131,7 @@ impl Weights {
     pub fn with_bias(mut self, bias: &[f32]) -> Self {
         assert_eq!((self.layout, bias.len()), (Layout::Plain, self.outputs), "layout and outputs");
         let mut padded = bias.to_vec();
-        padded.resize(self.panels() * self.dispatch.columns(), 0.0);
+        padded.resize(self.panels * self.dispatch.columns(), 0.0);
         self.bias = Some(padded);
         self
     }
@@ -117,7 +155,7 @@ impl Weights {
     pub fn sums(&self) -> usize {
         match self.layout {
             Layout::Plain => self.outputs,
-            Layout::Gated => self.panels() * self.dispatch.columns(),
+            Layout::Gated => self.panels * self.dispatch.columns(),
         }
     }
 
@@ -148,6 +186,9 @@ impl Weights {
     pub fn row(&self, row: usize, to: &mut [f32]) {
         assert_eq!((self.layout, to.len()), (Layout::Plain, self.inputs), "layout and inputs");
         assert!(row < self.outputs, "row {row} of {}", self.outputs);
+        if !self.parts.is_empty() {
+            return self.block_row(row, to);
+        }
         let columns = self.dispatch.columns();
         let (panel, column) = (row / columns, row % columns);
         let bytes = self.panel_bytes();
@@ -171,7 +212,9 @@ impl Weights {
                     }
                 }
             }
-            Storage::Int8 => unreachable!("embeddings are not read from int8"),
+            Storage::Int8 | Storage::Q4 | Storage::Q8 => {
+                unreachable!("embeddings are not read from int8, and blocks were above")
+            }
         }
     }
 
@@ -184,7 +227,12 @@ impl Weights {
     }
 
     pub(super) fn panels(&self) -> usize {
-        self.memory.bytes() / self.panel_bytes().max(1)
+        self.panels
+    }
+
+    /// Maximum rows of a tile.
+    pub(super) fn tile_rows(&self) -> usize {
+        if self.parts.is_empty() { self.dispatch.tile_rows } else { self.dispatch.block_rows() }
     }
 }
 
@@ -193,6 +241,7 @@ fn steps(storage: Storage, inputs: usize) -> usize {
         Storage::F32 | Storage::F16 => inputs,
         Storage::Bf16 => inputs.div_ceil(2),
         Storage::Int8 => inputs.div_ceil(4),
+        Storage::Q4 | Storage::Q8 => unreachable!("blocks have parts"),
     }
 }
 
@@ -224,7 +273,7 @@ fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory
                 }
             }
         }
-        Storage::Int8 => unreachable!("int8 is packed with its scales"),
+        Storage::Int8 | Storage::Q4 | Storage::Q8 => unreachable!("packed with their scales"),
     }
 }
 

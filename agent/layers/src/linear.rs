@@ -107,6 +107,11 @@ impl Linear {
         Ok(())
     }
 
+    /// Of the base.
+    pub fn storage(&self) -> Storage {
+        self.weights.storage()
+    }
+
     /// Raw sums per row, before the activation.
     pub fn sums(&self) -> usize {
         self.weights.sums()

@@ -3,11 +3,12 @@
 use checkpoint::Error;
 use checkpoint::lora::Adapter;
 use generation::compute::NextToken;
-use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
+use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage, Weights};
 
 #[derive(Debug)]
 pub struct TokenHead {
     dispatch: &'static Dispatch,
+    /// Of a head that an adapter changes.
     storage: Storage,
     /// Vocabulary and width.
     shape: (usize, usize),
@@ -33,6 +34,22 @@ impl TokenHead {
         bias: Option<Vec<f32>>,
     ) -> Self {
         let head = with_bias(Head::pack(dispatch, storage, shape, values), bias.as_deref());
+        Self::with_head(dispatch, storage, shape, head, bias)
+    }
+
+    /// A head without a bias of packed blocks. One that an adapter changes is f32.
+    pub fn of(weights: Weights) -> Self {
+        let (dispatch, shape) = (weights.dispatch(), (weights.outputs(), weights.inputs()));
+        Self::with_head(dispatch, Storage::F32, shape, Head::of(weights), None)
+    }
+
+    fn with_head(
+        dispatch: &'static Dispatch,
+        storage: Storage,
+        shape: (usize, usize),
+        head: Head,
+        bias: Option<Vec<f32>>,
+    ) -> Self {
         Self {
             dispatch,
             storage,

@@ -56,8 +56,10 @@ impl Device {
         self.gpu.as_ref()
     }
 
+    /// What some model can be loaded as.
     pub fn dtypes(&self) -> &'static [Dtype] {
-        &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8]
+        let all = &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8, Dtype::Q4, Dtype::Gguf];
+        if self.gpu.is_some() { &all[..4] } else { all }
     }
 
     /// Runs a small computation, which shows whether the driver accepts the kernels. Returns a

@@ -38,7 +38,7 @@ pub struct Options {
     /// Tokenizer, if the model has none or to override it
     #[arg(long, value_name = "FILE", env = "FLEETMARK_TOKENIZER")]
     tokenizer: Option<String>,
-    /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
+    /// Storage and arithmetic of the weights: f32, f16, bf16, int8, q4 or gguf
     #[arg(long, value_name = "DTYPE", env = "FLEETMARK_DTYPE", default_value = "f32")]
     dtype: Dtype,
     /// Implementation: native, or candle (the models of candle-transformers, to compare with)

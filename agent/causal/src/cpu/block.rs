@@ -8,7 +8,7 @@ use checkpoint::{Error, Tensors, bias_of};
 use kernels::{
     Activation, Dispatch, Epilogue, Kernels, Layout, Rope, RotatedHeads, Rows, Storage, Weights,
 };
-use layers::{Linear, LoraBuffers};
+use layers::{Linear, LoraBuffers, StoredAs};
 
 #[derive(Debug)]
 pub(super) struct Block {
@@ -70,11 +70,8 @@ impl Block {
     ) -> Result<Self, Error> {
         let Checkpoint { config, tensors } = checkpoint;
         let names = BlockNames::of(block);
-        let linear = |storage: Storage, layout: Layout, names: Vec<String>, has_bias: bool| {
-            let inputs = tensors.inputs(&names[0]);
-            let values = tensors.stacked(&names)?;
-            let shape = (values.len() / inputs, inputs);
-            let mut weights = Weights::pack(dispatch, storage, layout, shape, &values);
+        let linear = |form: StoredAs, layout: Layout, names: Vec<String>, has_bias: bool| {
+            let mut weights = form.pack(tensors, dispatch, layout, &names)?;
             if has_bias {
                 let names: Vec<String> = names.iter().map(|name| bias_of(name)).collect();
                 weights = weights.with_bias(&tensors.stacked(&names)?);
@@ -144,6 +141,11 @@ impl Block {
         let gate = Epilogue::Gate(Activation::Silu);
         self.gate.forward(kernels, normed, gate, lora_buffers, inner);
         self.down.forward(kernels, inner, Epilogue::Add, lora_buffers, x);
+    }
+
+    /// The storages of most products and of the feed-forward output.
+    pub(super) fn storages(&self) -> [Storage; 2] {
+        [&self.gate, &self.down].map(Linear::storage)
     }
 
     /// Raw sums of the gate.

@@ -17,8 +17,8 @@ use checkpoint::Error;
 use checkpoint::lora::Adapter;
 use generation::compute::{self, Compute, NextToken, ScoredStep};
 use generation::roofline::{Limits, Roofline};
-use kernels::{Cache, Dispatch, Heads, Kernels, NewTokens, Rope, Rows, Storage};
-use layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
+use kernels::{Cache, Dispatch, Heads, Kernels, Layout, NewTokens, Rope, Rows, Storage};
+use layers::{Embedding, Linear, LoraBuffers, StoredAs, TokenHead, group, pack_blocks};
 use model::engine::Dtype;
 use model::failure::{Failure, Kind, Retry};
 use std::ops::Range;
@@ -27,23 +27,36 @@ use stopwatch::Stopwatch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
     /// All other products.
-    pub most: Storage,
+    pub most: StoredAs,
     /// The feed-forward output, whose inputs have outliers.
-    pub down: Storage,
-    pub head: Storage,
-    pub embedding: Storage,
+    pub down: StoredAs,
+    /// The head, and the embedding except for int8, which is too coarse for it.
+    pub head: StoredAs,
     pub cache: Storage,
 }
 
 impl Precision {
     /// The residual stream, norms, positions, softmax and sums are f32 for every dtype.
     pub fn of(dtype: Dtype) -> Self {
-        let all = |most, cache| Self { most, down: most, head: most, embedding: most, cache };
+        let all = |most, cache| {
+            let most = StoredAs::Storage(most);
+            Self { most, down: most, head: most, cache }
+        };
         match dtype {
             Dtype::F32 => all(Storage::F32, Storage::F32),
             Dtype::F16 => all(Storage::F16, Storage::F16),
             Dtype::Bf16 => all(Storage::Bf16, Storage::F16),
-            Dtype::Int8 => Self { down: Storage::Bf16, ..all(Storage::Int8, Storage::F16) },
+            Dtype::Int8 => {
+                Self { down: StoredAs::Storage(Storage::Bf16), ..all(Storage::Int8, Storage::F16) }
+            }
+            // As in most files with 4 bits, the tokens have more of them.
+            Dtype::Q4 => {
+                Self { head: StoredAs::Storage(Storage::Q8), ..all(Storage::Q4, Storage::F16) }
+            }
+            Dtype::Gguf => {
+                let most = StoredAs::File;
+                Self { most, down: most, head: most, cache: Storage::F16 }
+            }
         }
     }
 }
@@ -64,6 +77,8 @@ pub struct CpuModel {
     kernels: Kernels,
     config: Config,
     dtype: Dtype,
+    /// Of most products and of the feed-forward output.
+    storages: [Storage; 2],
     /// `None` if the head's rows are the embeddings.
     embedding: Option<Embedding>,
     blocks: Vec<Block>,
@@ -106,19 +121,8 @@ impl CpuModel {
         let precision = Precision::of(dtype);
         // The largest tensors first, one at a time, so that their values in f32 are gone before the
         // others take memory.
-        let shape = (config.vocabulary, config.width);
-        let pack = |values: &[f32]| TokenHead::pack(dispatch, precision.head, shape, values, None);
-        let values = tensors.tensor(EMBEDDING)?;
-        let is_tied = tensors.head() == EMBEDDING;
-        let tied = is_tied.then(|| pack(&values));
-        // int8 is too coarse for embeddings.
-        let is_shared = is_tied && precision.head != Storage::Int8;
-        let embedding =
-            (!is_shared).then(|| Embedding::new(precision.embedding, config.width, values));
-        let head = match tied {
-            Some(head) => head,
-            None => pack(&tensors.tensor(tensors.head())?),
-        };
+        let embedding = embedding(checkpoint, dispatch, precision.head)?;
+        let head = head(checkpoint, dispatch, precision.head)?;
         let mut blocks = (0..config.blocks)
             .map(|block| Block::load(checkpoint, dispatch, precision, block))
             .collect::<Result<Vec<_>, Error>>()?;
@@ -137,6 +141,7 @@ impl CpuModel {
             kernels: Kernels::new(dispatch, threads),
             config: config.clone(),
             dtype,
+            storages: blocks[0].storages(),
             weight_bytes: linears + head.bytes() + embedding.as_ref().map_or(0, Embedding::bytes),
             embedding,
             last_norm,
@@ -228,6 +233,48 @@ impl CpuModel {
         let Buffers { x, out, .. } = &mut self.buffers;
         self.kernels.rms_norm(x, &self.last_norm, self.config.epsilon, out);
     }
+}
+
+/// `None` if the head's rows are the embeddings.
+fn embedding(
+    checkpoint: &Checkpoint,
+    dispatch: &'static Dispatch,
+    form: StoredAs,
+) -> Result<Option<Embedding>, Error> {
+    let Checkpoint { config, tensors } = checkpoint;
+    if tensors.head() == EMBEDDING && form != StoredAs::Storage(Storage::Int8) {
+        return Ok(None);
+    }
+    Ok(Some(match form {
+        StoredAs::File | StoredAs::Storage(Storage::Q4 | Storage::Q8) => {
+            let names = [EMBEDDING.to_owned()];
+            Embedding::of(form.pack(tensors, dispatch, Layout::Plain, &names)?)
+        }
+        StoredAs::Storage(storage) => {
+            Embedding::new(storage, config.width, tensors.tensor(EMBEDDING)?)
+        }
+    }))
+}
+
+fn head(
+    checkpoint: &Checkpoint,
+    dispatch: &'static Dispatch,
+    form: StoredAs,
+) -> Result<TokenHead, Error> {
+    let Checkpoint { config, tensors } = checkpoint;
+    let name = tensors.head();
+    let storage = match form {
+        StoredAs::Storage(storage) => storage,
+        StoredAs::File => {
+            let names = [name.to_owned()];
+            if let Some(weights) = pack_blocks(tensors, dispatch, Layout::Plain, &names)? {
+                return Ok(TokenHead::of(weights));
+            }
+            tensors.exact_storage(name)
+        }
+    };
+    let shape = (config.vocabulary, config.width);
+    Ok(TokenHead::pack(dispatch, storage, shape, &tensors.tensor(name)?, None))
 }
 
 impl Compute for CpuModel {
@@ -352,9 +399,12 @@ impl Compute for CpuModel {
         let prompt_bytes = blocks.iter().map(|weights| weights.bytes()).sum();
         let mut step_weights = blocks;
         step_weights.push(self.head.head().searched());
+        let [most, down] = self.storages;
         let model = work::Model {
             config: &self.config,
-            precision: Precision::of(self.dtype),
+            most,
+            down,
+            cache: Precision::of(self.dtype).cache,
             prompt_bytes,
             step_bytes: step_weights.iter().map(|weights| weights.bytes()).sum(),
             search: self.head.head().searched().storage(),

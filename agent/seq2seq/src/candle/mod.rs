@@ -34,7 +34,7 @@ impl Precision {
             Dtype::F32 => Some(Self { most: DType::F32, wo: DType::F32 }),
             Dtype::F16 => Some(Self { most: DType::F16, wo: DType::F32 }),
             Dtype::Bf16 => Some(Self { most: DType::BF16, wo: DType::BF16 }),
-            Dtype::Int8 => None,
+            Dtype::Int8 | Dtype::Q4 | Dtype::Gguf => None,
         }
     }
 }

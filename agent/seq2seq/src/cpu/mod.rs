@@ -56,6 +56,7 @@ impl Precision {
                     Family::T5 | Family::Pegasus => Self { wo: Storage::Bf16, ..all },
                 }
             }
+            Dtype::Q4 | Dtype::Gguf => unreachable!("refused when the model is opened"),
         }
     }
 }

@@ -92,14 +92,14 @@ mod tests {
         };
         let phases = model.phases(&[3, 1], 2);
         assert_eq!(phases.len(), 3);
-        let [f32, f16, bf16, int8] = phases[0].operations;
+        let [f32, f16, bf16, int8, ..] = phases[0].operations;
         assert_eq!(f32, 2 * 2 * (9 + 1) * 2, "attention");
         assert_eq!(f16, 0);
         assert_eq!(bf16, 2 * 4 * 32, "wo");
         assert_eq!(int8, 2 * 4 * (4 * 8 + 2 * 32 + 2 * 8), "projections, wi, keys and values");
         assert_eq!(phases[0].bytes, 500);
         // The second step attends to two generated tokens per row.
-        let [f32, f16, bf16, int8] = phases[2].operations;
+        let [f32, f16, bf16, int8, ..] = phases[2].operations;
         assert_eq!((f32, bf16), (0, 2 * 2 * 32));
         assert_eq!(f16, 2 * 2 * (3 + 2 + 1 + 2) * 2);
         assert_eq!(int8, 2 * 2 * (6 * 8 + 2 * 32 + 16 * 4));

@@ -42,6 +42,7 @@ impl Precision {
             Dtype::F16 => Self { most: f16, embedding: f16, cache: f16 },
             Dtype::Bf16 => Self { most: bf16, embedding: bf16, cache: f16 },
             Dtype::Int8 => Self { most: Storage::Int8, embedding: f16, cache: f16 },
+            Dtype::Q4 | Dtype::Gguf => unreachable!("refused when the model is opened"),
         }
     }
 }

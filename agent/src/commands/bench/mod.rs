@@ -8,7 +8,7 @@ use crate::engines;
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
-use engine::Engine;
+use engine::{Engine, Row};
 use generation::generate::StopRule;
 use generation::roofline::Roofline;
 use generation::{Input, LanguageModel};
@@ -24,7 +24,8 @@ const MB: f64 = 1_048_576.0;
 
 const EXAMPLES: &str = "\
 Batches are taken in file order. Every summary has exactly --new-tokens tokens; </s> does
-not end it. The first batch runs once unmeasured. Tokenization is not measured.
+not end it. The first batch runs once unmeasured. Tokenization is not measured. Prefill ends when
+all rows of a batch have their first token; decode is what follows.
 
 --predict measures nothing and needs no GPU and no input: from launches, bytes and the published
 bandwidth of a card it predicts the time of a step with prompts of --max-input-tokens tokens.
@@ -78,6 +79,8 @@ struct Figures {
     /// Of the batch that isn't measured.
     first_batch_ms: f64,
     batch: Times,
+    /// `None` if tokens have no times of their own, as with beams.
+    phases: Option<Phases>,
     model_size_mb: f64,
     cache_mb: f64,
     peak_rss_mb: Option<f64>,
@@ -129,7 +132,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .map(|line| line.input(&engine, &asked))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
-        let (first_ns, batch_ns, drafts) = measure(&mut engine, &inputs, batch_size.get())?;
+        let measured = measure(&mut engine, &inputs, batch_size.get())?;
+        let drafts = measured.drafts;
         let batches: Vec<&[Input]> = inputs.chunks(batch_size.get()).collect();
         // It counts one row of the decoder per prompt, with one token per step.
         let roofline = (decoding.num_beams == 1 && drafts.is_none())
@@ -144,8 +148,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             decoding: decoding.to_string(),
             input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
             load_ms,
-            first_batch_ms: first_ns as f64 / 1e6,
-            batch: Times::of(&batch_ns),
+            first_batch_ms: measured.first_ns as f64 / 1e6,
+            batch: Times::of(&measured.batch_ns),
+            phases: measured.phases,
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
             cache_mb: engine.kv_cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
@@ -162,24 +167,82 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time of the first batch, decoded once more than the others, and then of each batch; and the drafts of all.
+/// What was measured of all batches.
+struct Measured {
+    /// Of the first batch, which is decoded once more than the others.
+    first_ns: u64,
+    batch_ns: Vec<u64>,
+    phases: Option<Phases>,
+    drafts: Option<Drafts>,
+}
+
+/// The prompts up to the first token of every row, and the tokens that follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Phases {
+    prefill_ns: u64,
+    prompt_tokens: u64,
+    decode_ns: u64,
+    /// Without the first of each row.
+    later_tokens: u64,
+}
+
+impl Phases {
+    /// Of a batch from `start` to `end`. `None` if a row has no time of its first token.
+    fn of(rows: &[Row], start: u64, end: u64) -> Option<Self> {
+        let firsts = rows.iter().map(|row| row.first_token_ns).collect::<Option<Vec<_>>>()?;
+        let first = firsts.into_iter().max()?;
+        let later = |row: &Row| u64::from(row.output_tokens.unwrap_or(0)).saturating_sub(1);
+        Some(Self {
+            prefill_ns: first - start,
+            prompt_tokens: rows.iter().map(|row| u64::from(row.input_tokens.unwrap_or(0))).sum(),
+            decode_ns: end - first,
+            later_tokens: rows.iter().map(later).sum(),
+        })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            prefill_ns: self.prefill_ns + other.prefill_ns,
+            prompt_tokens: self.prompt_tokens + other.prompt_tokens,
+            decode_ns: self.decode_ns + other.decode_ns,
+            later_tokens: self.later_tokens + other.later_tokens,
+        }
+    }
+
+    fn prefill_per_s(self) -> f64 {
+        self.prompt_tokens as f64 / (self.prefill_ns as f64 / 1e9)
+    }
+
+    /// `None` if there were no tokens after the first ones.
+    fn decode_per_s(self) -> Option<f64> {
+        let seconds = self.decode_ns as f64 / 1e9;
+        (self.later_tokens > 0).then(|| self.later_tokens as f64 / seconds)
+    }
+}
+
 fn measure(
     engine: &mut LanguageModel,
     inputs: &[Input],
     batch_size: usize,
-) -> anyhow::Result<(u64, Vec<u64>, Option<Drafts>)> {
+) -> anyhow::Result<Measured> {
     let stopwatch = Stopwatch::start();
-    let mut decode = |batch: &[Input]| -> anyhow::Result<(u64, Option<Drafts>)> {
+    let mut decode = |batch: &[Input]| -> anyhow::Result<(u64, Option<Phases>, Option<Drafts>)> {
         let start = stopwatch.now_ns();
         let rows = engine.decode(batch, &stopwatch)?;
-        let ns = stopwatch.now_ns() - start;
+        let end = stopwatch.now_ns();
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok((ns, rows.iter().filter_map(|row| row.drafts).reduce(Drafts::and)))
+        let drafts = rows.iter().filter_map(|row| row.drafts).reduce(Drafts::and);
+        Ok((end - start, Phases::of(&rows, start, end), drafts))
     };
-    let (first_ns, _) = decode(&inputs[..batch_size.min(inputs.len())])?;
+    let (first_ns, ..) = decode(&inputs[..batch_size.min(inputs.len())])?;
     let batches = inputs.chunks(batch_size).map(decode).collect::<anyhow::Result<Vec<_>>>()?;
-    let drafts = batches.iter().filter_map(|(_, drafts)| *drafts).reduce(Drafts::and);
-    Ok((first_ns, batches.iter().map(|(ns, _)| *ns).collect(), drafts))
+    let phases = batches.iter().map(|(_, phases, _)| *phases).collect::<Option<Vec<_>>>();
+    Ok(Measured {
+        first_ns,
+        batch_ns: batches.iter().map(|(ns, ..)| *ns).collect(),
+        phases: phases.and_then(|phases| phases.into_iter().reduce(Phases::and)),
+        drafts: batches.iter().filter_map(|(.., drafts)| *drafts).reduce(Drafts::and),
+    })
 }
 
 /// Batch times in milliseconds.
@@ -237,6 +300,8 @@ impl Figures {
             "input_tokens_mean": self.input_tokens_mean,
             "samples_per_s": self.per_s(self.samples),
             "output_tokens_per_s": self.per_s(self.samples * self.new_tokens),
+            "prefill_tokens_per_s": self.phases.map(Phases::prefill_per_s),
+            "decode_tokens_per_s": self.phases.and_then(Phases::decode_per_s),
             "load_ms": self.load_ms,
             "first_batch_ms": self.first_batch_ms,
             "batch_ms": { "mean": self.batch.mean, "p50": self.batch.p50, "p95": self.batch.p95 },
@@ -278,11 +343,17 @@ impl Figures {
 
     fn line(&self) -> String {
         format!(
-            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms/batch{}{}",
+            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms/batch{}{}{}",
             self.batch_size,
             self.per_s(self.samples),
             self.per_s(self.samples * self.new_tokens),
             self.batch.mean,
+            self.phases.map_or_else(String::new, |phases| {
+                let decode = phases.decode_per_s();
+                let decode = decode
+                    .map_or_else(String::new, |per_s| format!(", decode {per_s:.1} tokens/s"));
+                format!(", prefill {:.1} tokens/s{decode}", phases.prefill_per_s())
+            }),
             self.roofline.as_ref().map_or_else(String::new, |roofline| {
                 let share = roofline.shortest_ns / 1e6 / self.batch.total;
                 format!(", {:.0}% of the roofline", 100.0 * share)
@@ -305,6 +376,32 @@ fn peak_rss_mb() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::sample::Finish;
+
+    #[test]
+    fn prefill_ends_with_the_first_token_of_the_last_row() {
+        let row = |first_token_ns, input, output| Row {
+            input_tokens: Some(input),
+            cut_tokens: 0,
+            output_ids: Vec::new(),
+            output_tokens: Some(output),
+            unknown_tokens: 0,
+            first_token_ns,
+            end_ns: 9_000,
+            finish: Finish::Length,
+            text: None,
+            http: None,
+            chunk_gaps: None,
+            drafts: None,
+        };
+        let rows = [row(Some(2_500), 100, 4), row(Some(3_000), 50, 2)];
+        let phases = Phases::of(&rows, 1_000, 5_000).unwrap();
+        let phases = phases.and(Phases::of(&rows[..1], 5_000 - 4_500, 5_000).unwrap());
+        assert!((phases.prefill_per_s() - 250.0 / 4e-6).abs() < 1e-3);
+        assert!((phases.decode_per_s().unwrap() - 7.0 / 4.5e-6).abs() < 1e-3);
+        assert_eq!(Phases::of(&[row(Some(10), 5, 1)], 0, 10).unwrap().decode_per_s(), None);
+        assert_eq!(Phases::of(&[row(Some(10), 5, 1), row(None, 5, 1)], 0, 10), None);
+    }
 
     #[test]
     fn quantiles_are_those_of_numpy() {

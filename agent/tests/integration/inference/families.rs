@@ -69,7 +69,7 @@ mod lm {
 
 /// The file names the decoder's input.
 pub(super) fn distance(fixture: &Fixture<Seq2Seq>, compute: &mut dyn Compute) -> Distance {
-    fixture.distance(compute, "decoder_ids", |_, decoder_ids| decoder_ids.to_vec())
+    Distance::of(compute, &fixture.forced("decoder_ids", |_, decoder_ids| decoder_ids.to_vec()))
 }
 
 /// About twice what was measured with AVX-512, in standard deviations of the logits: the largest

@@ -1,7 +1,7 @@
 //! Checkpoints with the tokens that PyTorch generates from them, with and without adapters.
 
 use super::fixture::{Batches, run};
-use super::logits::{Distance, Forced};
+use super::logits::Forced;
 use agent::model_source;
 use candle_core::Device;
 use checkpoint::Tensors;
@@ -95,14 +95,9 @@ impl<L: Loader> Fixture<L> {
         L::load(&self.folder, None, dtype)
     }
 
-    /// Feeds tokens to the cases of `logits.safetensors`, side by side. `fed`: what a case is fed, from
-    /// the ids that the file's metadata have under this key.
-    pub(super) fn distance(
-        &self,
-        compute: &mut dyn Compute,
-        key: &str,
-        fed: impl Fn(&Case, &[u32]) -> Vec<u32>,
-    ) -> Distance {
+    /// The cases of `logits.safetensors`. `fed`: what a case is fed, from the ids that the file's
+    /// metadata have under this key.
+    pub(super) fn forced(&self, key: &str, fed: impl Fn(&Case, &[u32]) -> Vec<u32>) -> Vec<Forced> {
         let path = self.folder.join("logits.safetensors");
         let reference = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
         let file = fs::read(&path).unwrap();
@@ -112,17 +107,14 @@ impl<L: Loader> Fixture<L> {
         let mut cases = self.greedy_cases();
         cases.retain(|case| reference.contains_key(&case.id));
         assert!(cases.len() >= 4 && cases.len() == reference.len());
-        let fed: Vec<Vec<u32>> = cases.iter().map(|case| fed(case, &ids)).collect();
-        let forced: Vec<Forced<'_>> = cases
-            .iter()
-            .zip(&fed)
-            .map(|(Case { id, input_ids, .. }, decoder_ids)| Forced {
-                prompt: input_ids,
-                decoder_ids,
-                logits: reference[id].to_vec2().unwrap(),
+        cases
+            .into_iter()
+            .map(|case| Forced {
+                decoder_ids: fed(&case, &ids),
+                logits: reference[&case.id].to_vec2().unwrap(),
+                prompt: case.input_ids,
             })
-            .collect();
-        Distance::of(compute, &forced)
+            .collect()
     }
 
     pub(super) fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {

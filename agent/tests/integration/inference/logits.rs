@@ -40,10 +40,26 @@ fn on_cpu(model: &str, dtype: Dtype) -> CpuModel {
 }
 
 /// A prompt, the decoder's input, and PyTorch's logits for it, `[decoder_ids, vocabulary]`.
-pub(super) struct Forced<'a> {
-    pub(super) prompt: &'a [u32],
-    pub(super) decoder_ids: &'a [u32],
+pub(super) struct Forced {
+    pub(super) prompt: Vec<u32>,
+    pub(super) decoder_ids: Vec<u32>,
     pub(super) logits: Vec<Vec<f32>>,
+}
+
+/// Logits of cases whose tokens are fed side by side, `[cases][decoder_ids][vocabulary]`; all have
+/// equally many tokens.
+pub(super) fn forced_logits(compute: &mut dyn Compute, cases: &[Forced]) -> Vec<Vec<Vec<f32>>> {
+    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt.as_slice()).collect();
+    let steps = cases[0].decoder_ids.len();
+    compute.encode(&prompts, steps).unwrap();
+    let mut found = vec![Vec::new(); cases.len()];
+    for step in 0..steps {
+        let tokens: Vec<u32> = cases.iter().map(|case| case.decoder_ids[step]).collect();
+        let logits = compute.step_logits(&tokens).unwrap();
+        let rows = logits.chunks_exact(logits.len() / cases.len());
+        found.iter_mut().zip(rows).for_each(|(found, row)| found.push(row.to_vec()));
+    }
+    found
 }
 
 /// The largest and the mean distance from PyTorch's logits, in units of their standard deviation.
@@ -54,32 +70,23 @@ pub(super) struct Distance {
 }
 
 impl Distance {
-    /// Of cases whose tokens are fed side by side; all have equally many.
-    pub(super) fn of(compute: &mut dyn Compute, cases: &[Forced<'_>]) -> Self {
+    /// Of cases as for [`forced_logits`].
+    pub(super) fn of(compute: &mut dyn Compute, cases: &[Forced]) -> Self {
+        Self::between(&forced_logits(compute, cases), cases)
+    }
+
+    /// Of what [`forced_logits`] found.
+    pub(super) fn between(found: &[Vec<Vec<f32>>], cases: &[Forced]) -> Self {
         let values: Vec<f32> =
             cases.iter().flat_map(|case| &case.logits).flatten().copied().collect();
         let count = values.len() as f32;
         let mean = values.iter().sum::<f32>() / count;
         let deviation =
             (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
-
-        let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt).collect();
-        let steps = cases[0].decoder_ids.len();
-        compute.encode(&prompts, steps).unwrap();
-        let (mut largest, mut sum) = (0.0_f32, 0.0);
-        for step in 0..steps {
-            let tokens: Vec<u32> = cases.iter().map(|case| case.decoder_ids[step]).collect();
-            let logits = compute.step_logits(&tokens).unwrap();
-            let width = logits.len() / cases.len();
-            for (row, case) in logits.chunks_exact(width).zip(cases) {
-                for (ours, theirs) in row.iter().zip(&case.logits[step]) {
-                    let apart = (ours - theirs).abs() / deviation;
-                    largest = largest.max(apart);
-                    sum += apart;
-                }
-            }
-        }
-        Self { largest, mean: sum / count }
+        let apart = found.iter().flatten().flatten().zip(&values).map(|(x, y)| (x - y).abs());
+        let (largest, sum) =
+            apart.fold((0.0_f32, 0.0), |(largest, sum), apart| (largest.max(apart), sum + apart));
+        Self { largest: largest / deviation, mean: sum / deviation / count }
     }
 }
 
@@ -87,12 +94,12 @@ fn distance(compute: &mut dyn Compute, model: &str) -> Distance {
     let cases = cases(model);
     let reference =
         safetensors::load(folder(model).join("logits.safetensors"), &Device::Cpu).unwrap();
-    let forced: Vec<Forced<'_>> = cases
-        .iter()
+    let forced: Vec<Forced> = cases
+        .into_iter()
         .map(|Case { id, input_ids, decoder_ids, .. }| Forced {
             prompt: input_ids,
             decoder_ids,
-            logits: reference[id].to_vec2().unwrap(),
+            logits: reference[&id].to_vec2().unwrap(),
         })
         .collect();
     Distance::of(compute, &forced)

@@ -10,6 +10,7 @@ mod field;
 mod files;
 mod fixture;
 mod generated;
+mod gguf;
 mod gpu_complete;
 mod intake;
 mod logits;

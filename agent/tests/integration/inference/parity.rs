@@ -94,7 +94,7 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
 #[test]
 fn drafts_from_the_dialogue_change_no_token() {
     for model in MODELS {
-        for &dtype in Dtype::ALL {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8] {
             let spec = EngineSpec { dtype, ..spec(folder(model).to_str().unwrap()) };
             let mut engine = open(&spec).unwrap().load(2).unwrap();
             let cases = cases(model, None);
