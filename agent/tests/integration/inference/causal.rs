@@ -121,8 +121,9 @@ fn kept_by_q4(folder: &Path) -> CpuModel {
 }
 
 /// What is left between q4 and f32 with q4's own values is the rounding of activations, to 8 bits
-/// in groups of 32, and of keys and values to f16. [`Distance`]s are about twice what was measured
-/// with AVX-512; a wrong scale, zero or order of the nibbles is far outside.
+/// in groups of 32, and of keys and values to f16. The tolerance is about twice what was measured with
+/// AVX-512, 0.28 at most and 0.022 in the mean. Activations with a scale that is 6% too large are 2.3
+/// and 0.13 away; a wrong zero or order of the nibbles is farther.
 #[test]
 fn q4_computes_its_own_values_to_the_rounding_of_activations() {
     for model in MODELS {
