@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dispatch::InstructionSet;
+use crate::random_rows::{random, rows_of};
 use crate::{Activation, Argmax, Epilogue, Head, Kernels, Rows};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -18,20 +19,6 @@ const FORMS: [Form; 7] = [
     (Quants::Bytes, Coefficients::Nested),
     (Quants::Bytes, Coefficients::NestedHalves { zero: 32 }),
 ];
-
-fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut numbers = ChaCha8Rng::seed_from_u64(seed);
-    (0..count).map(|_| numbers.random::<f32>() * 2.0 - 1.0).collect()
-}
-
-fn rows_of(values: &[f32], width: usize) -> Rows {
-    let mut rows = Rows::new(width);
-    rows.resize(values.len() / width);
-    for (row, values) in values.chunks(width).enumerate() {
-        rows.row_mut(row).copy_from_slice(values);
-    }
-    rows
-}
 
 fn matrix(form: Form, outputs: usize, blocks: usize, seed: u64) -> BlockMatrix {
     let (quants_as, coefficients) = form;

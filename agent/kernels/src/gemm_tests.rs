@@ -2,25 +2,10 @@
 
 use super::*;
 use crate::dispatch::InstructionSet;
+use crate::random_rows::{random, rows_of};
 use crate::rowwise::Activation;
 use half::{bf16, f16};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut numbers = ChaCha8Rng::seed_from_u64(seed);
-    (0..count).map(|_| numbers.random::<f32>() * 2.0 - 1.0).collect()
-}
-
-fn rows_of(values: &[f32], width: usize) -> Rows {
-    let mut rows = Rows::new(width);
-    rows.resize(values.len() / width);
-    for (row, values) in values.chunks(width).enumerate() {
-        rows.row_mut(row).copy_from_slice(values);
-    }
-    rows
-}
 
 /// Values as the storage keeps them.
 fn kept(storage: Storage, values: &[f32]) -> Vec<f32> {

@@ -17,6 +17,8 @@ mod rowwise;
 mod pool;
 mod portable;
 mod probe;
+#[cfg(test)]
+mod random_rows;
 mod gemm;
 mod aligned_buf;
 mod block_matrix;
