@@ -83,6 +83,7 @@ impl Simd for Avx2 {
         fn dot_pairs(sum: __m256, x: Halves<__m256>, w: Halves<__m256>) -> __m256 {
             _mm256_fmadd_ps(x.1, w.1, _mm256_fmadd_ps(x.0, w.0, sum))
         }
+        fn prefetch(from: *const u8) { _mm_prefetch::<_MM_HINT_T0>(from.cast()); }
         fn zero_i32() -> __m256i { _mm256_setzero_si256() }
         fn load_i32(from: *const i32) -> __m256i { _mm256_loadu_si256(from.cast()) }
         fn store_i32(to: *mut i32, x: __m256i) { _mm256_storeu_si256(to.cast(), x); }

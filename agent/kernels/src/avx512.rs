@@ -76,6 +76,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
                 _mm512_fmadd_ps(_mm512_castsi512_ps(x.1), _mm512_castsi512_ps(w.1), low)
             }
         }
+        fn prefetch(from: *const u8) { _mm_prefetch::<_MM_HINT_T0>(from.cast()); }
         fn zero_i32() -> __m512i { _mm512_setzero_si512() }
         fn load_i32(from: *const i32) -> __m512i { _mm512_loadu_si512(from.cast()) }
         fn store_i32(to: *mut i32, x: __m512i) { _mm512_storeu_si512(to.cast(), x); }

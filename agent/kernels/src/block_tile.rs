@@ -10,6 +10,7 @@
 
 use super::block_matrix::{Coefficients, GROUP, NESTED};
 use super::simd::Simd;
+use super::tile::{AHEAD_BYTES, CACHE_LINE_BYTES};
 
 /// Rows of a tile at most: each has a sum of integers and one of f32 in registers.
 pub(super) const MAX_ROWS: usize = 6;
@@ -218,6 +219,9 @@ pub(super) unsafe fn tile<S: Simd, const NIBBLES: bool, const HALVES: bool, cons
         for group in 0..groups {
             let x = rows.add(group * GROUP_BYTES);
             let quants = quants.add(group * group_bytes);
+            for line in (0..group_bytes).step_by(CACHE_LINE_BYTES) {
+                S::prefetch(quants.wrapping_add(AHEAD_BYTES + line));
+            }
             for part in 0..parts {
                 let mut products = [[S::zero_i32(); 2]; ROWS];
                 if NIBBLES {

@@ -73,6 +73,9 @@ pub(super) trait Simd: Copy + 'static {
     /// Adds the four products of each lane, exactly.
     unsafe fn dot_bytes(sum: Self::I, x: Self::Signed, w: Self::Bytes) -> Self::I;
 
+    /// Asks for the cache line of an address, which need not exist.
+    unsafe fn prefetch(_from: *const u8) {}
+
     unsafe fn zero_i32() -> Self::I;
     unsafe fn load_i32(from: *const i32) -> Self::I;
     unsafe fn store_i32(to: *mut i32, x: Self::I);
