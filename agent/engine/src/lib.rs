@@ -83,6 +83,13 @@ pub struct Row {
     pub drafts: Option<Drafts>,
 }
 
+impl Row {
+    /// When the request was sent, or the connection that it waited for was opened. `None` but for endpoints.
+    pub fn start_ns(&self) -> Option<u64> {
+        self.http.map(|http| self.end_ns.saturating_sub(http.total_ns))
+    }
+}
+
 /// Converts a token count, saturating at `u32::MAX`.
 pub fn count(tokens: usize) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)

@@ -1,6 +1,6 @@
 //! Loads, warms up and measures one shard.
 
-use super::batch_samples::{bug, cancelled, requests, sample, sample_id};
+use super::batch_samples::{bug, cancelled, request_start_ns, requests, sample, sample_id};
 use super::load::Load;
 use super::start::Start;
 use super::{Activity, Engines, MachineLock, Measured, Offer, Report};
@@ -243,6 +243,7 @@ impl<E: Engines> ShardRunner<E> {
                     window: None,
                     samples: pairs
                         .map(|((request, row), reference_tokens)| {
+                            let start_ns = request_start_ns(&row, start_ns);
                             let sample = sample(row, start_ns, end_ns);
                             (sample_id(request), Sample { reference_tokens, ..sample })
                         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Nanoseconds since the stopwatch was created, when the agent started.
 #[derive(Debug, Clone)]
@@ -32,6 +32,19 @@ impl Stopwatch {
             Scale::Real(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             Scale::Synthetic(now) => now.load(Ordering::Relaxed),
         }
+    }
+
+    /// The reading at a moment of the last minutes, given in wall-clock time since 1970. Of one in the future, or on a
+    /// synthetic stopwatch: the current reading.
+    pub fn at_wall_time(&self, time: Duration) -> u64 {
+        let now_ns = self.now_ns();
+        if self.is_synthetic() {
+            return now_ns;
+        }
+        let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let wall = Duration::try_from(wall).unwrap_or_default();
+        let age_ns = u64::try_from(wall.saturating_sub(time).as_nanos()).unwrap_or(u64::MAX);
+        now_ns.saturating_sub(age_ns)
     }
 
     pub fn is_synthetic(&self) -> bool {
@@ -76,6 +89,22 @@ mod tests {
         assert_eq!(stopwatch.now_ns(), 0);
         stopwatch.clone().advance(7);
         assert_eq!(stopwatch.now_ns(), 7);
+    }
+
+    #[test]
+    fn a_wall_time_of_the_past_is_an_earlier_reading() {
+        let stopwatch = Stopwatch::start();
+        let begin_ns = stopwatch.now_ns();
+        let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let wall = Duration::try_from(wall).unwrap();
+        let end_ns = stopwatch.now_ns();
+        while stopwatch.now_ns() < end_ns + 5_000_000 {}
+        let then_ns = stopwatch.at_wall_time(wall);
+        // The clocks may differ a little in speed.
+        assert!(then_ns + 1_000_000 > begin_ns && then_ns < end_ns + 1_000_000);
+        let future = wall + Duration::from_secs(60);
+        assert!(stopwatch.at_wall_time(future) >= end_ns + 5_000_000);
+        assert_eq!(stopwatch.at_wall_time(Duration::ZERO), 0);
     }
 
     #[test]

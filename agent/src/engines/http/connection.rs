@@ -11,6 +11,7 @@ use super::route::{Progress, Route, Tls};
 use super::stream::{
     Broken, End, Framing, Progress as Stream, StreamFields, StreamReader, Streamed,
 };
+use super::timed_io::{IoTimes, TimedIo};
 use super::{Error, aws_frames, credentials::Credentials, failed, proxy::Proxy};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
@@ -26,11 +27,9 @@ use ops::error_chain::one_line;
 use ops::secret::shown_url;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::io::InspectReader;
 
 /// How long to wait for the end of a response whose final event came: a connection can be used
 /// again after its end only, which servers send along with that event.
@@ -180,9 +179,7 @@ pub(super) struct Connection(Option<Open>);
 #[derive(Debug)]
 struct Open {
     sender: SendRequest<Full<Bytes>>,
-    /// Bytes that have arrived, under TLS without its own: whether an answer has begun decides whether its request may
-    /// be sent again.
-    received: Arc<AtomicU64>,
+    times: IoTimes,
 }
 
 impl Connection {
@@ -212,15 +209,14 @@ impl Connection {
         {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
-        let start_ns = stopwatch.now_ns();
         let mut progress = Progress::default();
-        let asked = self.round_trip(shared, request, &mut progress, start_ns, stopwatch);
+        let asked = self.round_trip(shared, request, &mut progress, stopwatch);
         let response = tokio::time::timeout(shared.timeout, asked).await;
         let response = response.unwrap_or_else(|_| {
             let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
             Err(failed(Kind::TimedOut, detail))
         });
-        let Answered { status, headers: answered, body, version, end_ns } = response?;
+        let Answered { status, headers: answered, body, version, start_ns, end_ns } = response?;
         let timing = HttpTiming {
             total_ns: end_ns.saturating_sub(start_ns),
             connect_ns: progress.connect_ns,
@@ -245,7 +241,7 @@ impl Connection {
         shared: &Shared,
         request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        since: impl Fn() -> u64,
+        stopwatch: &Stopwatch,
     ) -> Result<(hyper::Response<Incoming>, Open), Failure> {
         let broken = |error: hyper::Error| {
             failed(Kind::Unreachable, format!("connection lost: {}", one_line(&error)))
@@ -263,15 +259,15 @@ impl Connection {
             let mut open = if let Some(open) = kept.take() {
                 open
             } else {
-                let before_ns = since();
-                let open = connect(&shared.route).await?;
-                progress.connect_ns = Some(since().saturating_sub(before_ns));
+                let before_ns = stopwatch.now_ns();
+                let open = connect(&shared.route, stopwatch).await?;
+                progress.connect_ns = Some(stopwatch.now_ns().saturating_sub(before_ns));
                 open
             };
-            let received = open.received.load(Ordering::Relaxed);
+            open.times.begin(stopwatch);
             match open.sender.try_send_request(request.clone()).await {
                 Ok(answer) => return Ok((answer, open)),
-                Err(_) if is_kept && open.received.load(Ordering::Relaxed) == received => {
+                Err(_) if is_kept && open.times.first_read_ns().is_none() => {
                     progress.is_reconnected = true;
                 }
                 Err(error) => return Err(broken(error.into_error())),
@@ -284,20 +280,29 @@ impl Connection {
         shared: &Shared,
         request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        start_ns: u64,
         stopwatch: &Stopwatch,
     ) -> Result<Answered, Failure> {
-        let since = || stopwatch.now_ns().saturating_sub(start_ns);
+        let mut start_ns = stopwatch.now_ns();
         let (answer, open) = match &shared.multiplexed {
             Some(multiplexed) => {
-                (multiplexed.send(&shared.route, request, progress, since).await?, None)
+                (multiplexed.send(&shared.route, request, progress, stopwatch).await?, None)
             }
             None => {
-                let (answer, open) = self.send(shared, request, progress, since).await?;
+                let (answer, open) = self.send(shared, request, progress, stopwatch).await?;
                 (answer, Some(open))
             }
         };
-        progress.first_byte_ns = Some(since());
+        let times = open.as_ref().map(|open| open.times.clone());
+        // One that needs a connection waits for it. Any other starts when it is written.
+        if progress.connect_ns.is_none()
+            && let Some(written_ns) = times.as_ref().and_then(IoTimes::written_ns)
+        {
+            start_ns = written_ns;
+        }
+        let first_read_ns = times.as_ref().and_then(IoTimes::first_read_ns);
+        let first_byte_ns = first_read_ns.unwrap_or_else(|| stopwatch.now_ns());
+        progress.first_byte_ns = Some(first_byte_ns.saturating_sub(start_ns));
+        let clock = ReadClock { times, stopwatch };
         let (head, body) = answer.into_parts();
         let (status, headers) = (head.status, head.headers);
         let framing = framing(&headers).filter(|_| status.is_success());
@@ -307,29 +312,44 @@ impl Connection {
                 return Err(failed(Kind::Answer, detail.to_owned()));
             };
             let reader = StreamReader::new(fields.clone(), framing);
-            read_stream(body, reader, start_ns, stopwatch).await
+            read_stream(body, reader, start_ns, &clock).await
         } else {
             let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
                 let detail = format!("the response was cut off: {}", one_line(&*error));
                 failed(Kind::Unreachable, detail)
             })?;
-            (Body::Document(body.to_bytes()), stopwatch.now_ns(), true)
+            (Body::Document(body.to_bytes()), clock.read_ns(), true)
         };
         // One whose end was announced isn't kept, so that its end is no reconnect.
         if is_whole && head.version == Version::HTTP_11 && !is_last(&headers) {
             self.0 = open;
         }
-        Ok(Answered { status, headers, body, version: head.version, end_ns })
+        Ok(Answered { status, headers, body, version: head.version, start_ns, end_ns })
     }
 }
 
-/// What came back, and when it was complete.
+/// What came back, and when it was asked for and complete.
 struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
     version: Version,
+    start_ns: u64,
     end_ns: u64,
+}
+
+/// Tells when the bytes at hand were read.
+struct ReadClock<'a> {
+    /// `None` over HTTP/2, whose requests share a connection.
+    times: Option<IoTimes>,
+    stopwatch: &'a Stopwatch,
+}
+
+impl ReadClock<'_> {
+    fn read_ns(&self) -> u64 {
+        let read_ns = self.times.as_ref().and_then(IoTimes::last_read_ns);
+        read_ns.unwrap_or_else(|| self.stopwatch.now_ns())
+    }
 }
 
 /// Reads a stream to its final event. Returns when that came, and whether the response has ended,
@@ -338,14 +358,15 @@ async fn read_stream(
     mut body: Incoming,
     mut reader: StreamReader,
     start_ns: u64,
-    stopwatch: &Stopwatch,
+    clock: &ReadClock<'_>,
 ) -> (Body, u64, bool) {
-    let broken = |broken: Broken| (Body::Stream(Err(broken)), stopwatch.now_ns(), false);
+    let now_ns = || clock.stopwatch.now_ns();
+    let broken = |broken: Broken| (Body::Stream(Err(broken)), now_ns(), false);
     loop {
         let next = match reader.stalls_at_ns() {
             None => body.frame().await,
             Some(at_ns) => {
-                let left = Duration::from_nanos(at_ns.saturating_sub(stopwatch.now_ns()));
+                let left = Duration::from_nanos(at_ns.saturating_sub(now_ns()));
                 match tokio::time::timeout(left, body.frame()).await {
                     Ok(next) => next,
                     Err(_) => return broken(reader.fail(End::Stalled)),
@@ -358,7 +379,7 @@ async fn read_stream(
             None => return broken(reader.fail(End::Closed)),
         };
         let Ok(bytes) = frame.into_data() else { continue };
-        let at_ns = stopwatch.now_ns();
+        let at_ns = clock.read_ns();
         match reader.push(&bytes, at_ns) {
             Ok(Stream::Open) => {}
             Ok(Stream::Done) => {
@@ -400,21 +421,21 @@ fn is_last(headers: &HeaderMap) -> bool {
         .any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
-async fn connect(route: &Route) -> Result<Open, Failure> {
-    let stream = route.connect().await?;
-    handshake(stream).await.map_err(|error| route.unreachable("HTTP handshake failed", &error))
+async fn connect(route: &Route, stopwatch: &Stopwatch) -> Result<Open, Failure> {
+    let times = IoTimes::new(stopwatch);
+    let stream = route.connect(&times).await?;
+    handshake(stream, times)
+        .await
+        .map_err(|error| route.unreachable("HTTP handshake failed", &error))
 }
 
 async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    times: IoTimes,
 ) -> Result<Open, hyper::Error> {
-    let received = Arc::<AtomicU64>::default();
-    let count = Arc::clone(&received);
-    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
-        count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    });
+    let stream = TimedIo { stream, times: times.clone() };
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with its sender. The waiting request gets the error.
     tokio::spawn(async move { drop(connection.await) });
-    Ok(Open { sender, received })
+    Ok(Open { sender, times })
 }

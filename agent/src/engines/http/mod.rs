@@ -19,8 +19,10 @@ mod proxy;
 mod response;
 mod route;
 mod sse;
+mod stamped_tcp;
 mod stream;
 mod template;
+mod timed_io;
 
 pub use permissions::Permissions;
 

@@ -6,6 +6,7 @@
 
 use super::failed;
 use super::route::{Progress, Route};
+use super::timed_io::IoTimes;
 use h2::Reason;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -15,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::failure::{Failure, Kind};
 use ops::error_chain::one_line;
 use std::error::Error;
+use stopwatch::Stopwatch;
 use tokio::sync::Mutex;
 
 #[derive(Debug, Default)]
@@ -23,16 +25,15 @@ pub(super) struct Multiplexed(Mutex<Option<Sender>>);
 type Sender = SendRequest<Full<Bytes>>;
 
 impl Multiplexed {
-    /// `since`: nanoseconds from the start of the request.
     pub(super) async fn send(
         &self,
         route: &Route,
         mut request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        since: impl Fn() -> u64,
+        stopwatch: &Stopwatch,
     ) -> Result<Response<Incoming>, Failure> {
         loop {
-            let mut sender = self.opened(route, progress, &since).await?;
+            let mut sender = self.opened(route, progress, stopwatch).await?;
             let was_kept = progress.connect_ns.is_none();
             let mut error = match sender.try_send_request(request).await {
                 Ok(answer) => return Ok(answer),
@@ -54,22 +55,24 @@ impl Multiplexed {
         &self,
         route: &Route,
         progress: &mut Progress,
-        since: impl Fn() -> u64,
+        stopwatch: &Stopwatch,
     ) -> Result<Sender, Failure> {
         let mut open = self.0.lock().await;
         if let Some(sender) = open.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }
         progress.is_reconnected |= open.is_some();
-        let before_ns = since();
-        let stream = TokioIo::new(route.connect().await?);
+        let before_ns = stopwatch.now_ns();
+        // Those of requests that share it can't be told apart.
+        let times = IoTimes::new(stopwatch);
+        let stream = TokioIo::new(route.connect(&times).await?);
         let mut settings = http2::Builder::new(TokioExecutor::new());
         // One, until the server's settings say how many it takes: it refuses those beyond.
         let handshake = settings.initial_max_send_streams(1).handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| lost(&error))?;
         // Ends with its last sender. Waiting requests get the error.
         tokio::spawn(async move { drop(connection.await) });
-        progress.connect_ns = Some(since().saturating_sub(before_ns));
+        progress.connect_ns = Some(stopwatch.now_ns().saturating_sub(before_ns));
         *open = Some(sender.clone());
         Ok(sender)
     }

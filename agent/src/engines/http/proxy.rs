@@ -11,7 +11,7 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 #[derive(Debug, Clone)]
 pub(super) struct Proxy {
@@ -69,7 +69,7 @@ impl Proxy {
     /// Opens a tunnel to `server`, a `HOST:PORT`, over a connection to the proxy.
     pub(super) async fn tunnel(
         &self,
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         server: &str,
     ) -> Result<TokioIo<Upgraded>, TunnelError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -92,7 +92,7 @@ impl Proxy {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     fn of(endpoint: &str, variables: &[(&str, &str)]) -> Result<Option<Proxy>, Error> {
         let variable = |name: &str| {

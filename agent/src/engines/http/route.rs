@@ -1,6 +1,8 @@
 //! The way to an endpoint: TCP, through a proxy if there is one, with TLS if the endpoint has it.
 
 use super::proxy::Proxy;
+use super::stamped_tcp::StampedTcp;
+use super::timed_io::IoTimes;
 use super::{Error, failed};
 use model::endpoint::HttpVersion;
 use model::failure::{Failure, Kind};
@@ -74,13 +76,14 @@ impl Tls {
 }
 
 impl Route {
-    pub(super) async fn connect(&self) -> Result<Box<dyn Transport>, Failure> {
+    pub(super) async fn connect(&self, times: &IoTimes) -> Result<Box<dyn Transport>, Failure> {
         let (name, port) = (self.server.0.as_str(), self.server.1);
         let (host, at) = self.proxy.as_ref().map_or((name, port), |it| (it.host.as_str(), it.port));
         let stream = TcpStream::connect((host, at)).await;
         let stream = stream.map_err(|error| self.unreachable("connection failed", &error))?;
         let delayed = stream.set_nodelay(true);
         delayed.map_err(|error| self.unreachable("connection failed", &error))?;
+        let stream = StampedTcp::new(stream, times.clone());
         Ok(match (&self.tls, &self.proxy) {
             (None, _) => Box::new(stream),
             (Some(tls), None) => {

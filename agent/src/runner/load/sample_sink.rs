@@ -1,7 +1,7 @@
 //! Sinks for finished requests: one sample each, or windows of time.
 
 use super::ShardRequests;
-use crate::runner::batch_samples::{sample, sample_id};
+use crate::runner::batch_samples::{request_start_ns, sample, sample_id};
 use crate::runner::{Measured, Offer, Report};
 use crate::workload::{Arrival, Sustained};
 use engine::Row;
@@ -57,6 +57,14 @@ pub(super) struct PerRequest<'a> {
     pub(super) sequence: u64,
 }
 
+/// In open loop, a request starts when it should have arrived, however late it is sent.
+fn start_ns(arrival: &Arrival, row: &Result<Row, Failure>) -> u64 {
+    if arrival.delay_ns.is_some() {
+        return arrival.intended_ns;
+    }
+    request_start_ns(row, arrival.intended_ns)
+}
+
 impl<'a> PerRequest<'a> {
     pub(super) fn new(
         requests_of_shard: &'a ShardRequests,
@@ -82,13 +90,14 @@ impl SampleSink for PerRequest<'_> {
     }
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64) {
+        let start_ns = start_ns(&arrival, &row);
         let place = self.requests_of_shard.place(arrival);
         let (index, request) = &self.requests_of_shard.requests[place];
         self.sequence += 1;
         let sample = Sample {
             reference_tokens: self.references[place],
             schedule_delay_ns: arrival.delay_ns,
-            ..sample(row, arrival.intended_ns, end_ns)
+            ..sample(row, start_ns, end_ns)
         };
         self.sender.send(self.sequence, *index, vec![(sample_id(request), sample)], None);
     }
@@ -148,6 +157,7 @@ impl SampleSink for Windows<'_> {
     }
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, _end_ns: u64) {
+        let start_ns = start_ns(&arrival, &row);
         let window = &mut self.window;
         if let Some(delay_ns) = arrival.delay_ns {
             window.schedule_delay.add(delay_ns);
@@ -173,9 +183,9 @@ impl SampleSink for Windows<'_> {
             window.streamed_tokens += u64::from(output_tokens);
             gaps.iter_us().for_each(|us| window.chunk_gap.add(u64::from(us) * 1_000));
         }
-        window.latency.add(row.end_ns.saturating_sub(arrival.intended_ns));
+        window.latency.add(row.end_ns.saturating_sub(start_ns));
         if let Some(first_token_ns) = row.first_token_ns {
-            window.ttft.add(first_token_ns.saturating_sub(arrival.intended_ns));
+            window.ttft.add(first_token_ns.saturating_sub(start_ns));
         }
     }
 

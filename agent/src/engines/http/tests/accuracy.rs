@@ -19,8 +19,14 @@ use tokio::net::{TcpListener, TcpStream};
 const PIECES: u64 = 32;
 const GAP: Duration = Duration::from_millis(50);
 
-/// When each piece was sent, by the prompt of its request, on the clock.
-type Sent = Arc<Mutex<HashMap<String, Vec<u64>>>>;
+/// By the prompt of a request.
+type Sent = Arc<Mutex<HashMap<String, Served>>>;
+
+/// On the clock: when a request had arrived, and when each piece was sent.
+struct Served {
+    received_ns: u64,
+    pieces_ns: Vec<u64>,
+}
 
 async fn serve(mut stream: TcpStream, sent: Sent, clock: Stopwatch) {
     stream.set_nodelay(true).unwrap();
@@ -29,21 +35,22 @@ async fn serve(mut stream: TcpStream, sent: Sent, clock: Stopwatch) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
         let Ok(body) = serde_json::from_str::<serde_json::Value>(body) else { continue };
+        let received_ns = clock.now_ns();
         bytes.clear();
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut ticks = tokio::time::interval(GAP);
         ticks.tick().await;
-        let mut times = Vec::new();
+        let mut pieces_ns = Vec::new();
         for _ in 0..PIECES {
             ticks.tick().await;
             let event = "data: {\"text\":\"so \"}\n\n";
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-            times.push(clock.now_ns());
+            pieces_ns.push(clock.now_ns());
             stream.write_all(chunk.as_bytes()).await.unwrap();
         }
         let prompt = body["inputs"].as_str().unwrap().to_owned();
-        sent.lock().unwrap().insert(prompt, times);
+        sent.lock().unwrap().insert(prompt, Served { received_ns, pieces_ns });
         let end = "data: [DONE]\n\n";
         let end = format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len());
         stream.write_all(end.as_bytes()).await.unwrap();
@@ -75,10 +82,8 @@ fn client(address: SocketAddr) -> Http {
     open(&spec)
 }
 
-/// The errors of one batch of streams at the same time, in ms: of the time of the first piece, and
-/// of the gaps.
-fn errors(engine: &mut Http, sent: &Sent, streams: u64, clock: &Stopwatch) -> [Vec<f64>; 2] {
-    sent.lock().unwrap().clear();
+/// One batch of streams at the same time: their prompts and rows.
+fn streamed(engine: &mut Http, streams: u64, clock: &Stopwatch) -> Vec<(String, Row)> {
     let generation = Generation {
         prompt: Some("{dialogue}".to_owned()),
         max_input_tokens: 512,
@@ -92,15 +97,22 @@ fn errors(engine: &mut Http, sent: &Sent, streams: u64, clock: &Stopwatch) -> [V
         reference: None,
     };
     let batch: Vec<Request> = (0..streams).map(request).collect();
-    let rows = engine.generate(&batch, &generation, clock).unwrap();
+    let rows = engine.generate(&batch, &generation, clock).unwrap().into_iter().map(Result::unwrap);
+    batch.into_iter().map(|request| request.dialogue).zip(rows).collect()
+}
+
+/// The errors of one batch in ms: of TTFT, and of the gaps.
+fn errors(engine: &mut Http, sent: &Sent, streams: u64, clock: &Stopwatch) -> [Vec<f64>; 2] {
+    sent.lock().unwrap().clear();
+    let rows = streamed(engine, streams, clock);
     let sent = sent.lock().unwrap();
     let mut errors = [Vec::new(), Vec::new()];
-    for (request, row) in batch.iter().zip(rows) {
-        let Row { first_token_ns, chunk_gaps, .. } = row.unwrap();
-        let times = &sent[&request.dialogue];
-        errors[0].push((first_token_ns.unwrap() as f64 - times[0] as f64) / 1e6);
-        let truth = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6);
-        let gaps = chunk_gaps.unwrap();
+    for (prompt, row) in rows {
+        let Served { received_ns, pieces_ns } = &sent[&prompt];
+        let ttft_ns = row.first_token_ns.unwrap() - row.start_ns().unwrap();
+        errors[0].push((ttft_ns as f64 - (pieces_ns[0] - received_ns) as f64) / 1e6);
+        let truth = pieces_ns.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6);
+        let gaps = row.chunk_gaps.unwrap();
         assert_eq!(gaps.chunks() as u64, PIECES);
         errors[1].extend(truth.zip(gaps.iter_us()).map(|(truth, us)| f64::from(us) / 1e3 - truth));
     }
@@ -124,6 +136,32 @@ fn every_piece_is_timed_after_it_was_sent() {
     // What one gap has too much, another one has too little: none are lost.
     let sum = gaps.iter().take(gaps.len() / 2).sum::<f64>();
     assert!(sum > -first[0] - 0.05, "{sum} {first:?}");
+}
+
+#[test]
+fn each_request_of_a_batch_starts_when_it_is_sent() {
+    let (sent, clock) = (Sent::default(), Stopwatch::start());
+    let (address, _runtime) = start(&sent, &clock);
+    let mut engine = client(address);
+    // The first batch opens the connections: its requests start before those.
+    for is_connected in [false, true] {
+        sent.lock().unwrap().clear();
+        let batch_ns = clock.now_ns();
+        let rows = streamed(&mut engine, 20, &clock);
+        let sent = sent.lock().unwrap();
+        let mut starts: Vec<u64> = rows.iter().map(|(_, row)| row.start_ns().unwrap()).collect();
+        for ((prompt, row), start_ns) in rows.iter().zip(&starts) {
+            let connect_ns = row.http.unwrap().connect_ns;
+            assert_eq!(connect_ns.is_none(), is_connected);
+            let received_ns = sent[prompt].received_ns;
+            assert!((batch_ns..received_ns).contains(start_ns));
+            assert!(connect_ns.is_none_or(|connect_ns| start_ns + connect_ns < received_ns));
+        }
+        // One thread sends one after the other.
+        starts.sort_unstable();
+        starts.dedup();
+        assert_eq!(starts.len(), 20);
+    }
 }
 
 #[test]

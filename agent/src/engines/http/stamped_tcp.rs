@@ -1,0 +1,141 @@
+//! A TCP connection that asks the kernel when it received what is read (`SO_TIMESTAMPNS`, socket(7)).
+
+use super::timed_io::IoTimes;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A read clears as many bytes.
+const MAX_READ_BYTES: usize = 16 << 10;
+
+#[derive(Debug)]
+pub(super) struct StampedTcp {
+    stream: TcpStream,
+    times: IoTimes,
+    control: Vec<u8>,
+}
+
+impl StampedTcp {
+    pub(super) fn new(stream: TcpStream, times: IoTimes) -> Self {
+        // Without it, the times are those of reading.
+        if let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
+            tracing::debug!(%error, "no times of packets");
+        }
+        Self { stream, times, control: nix::cmsg_space!(TimeSpec) }
+    }
+}
+
+impl AsyncRead for StampedTcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, times, control } = &mut *self;
+        loop {
+            ready!(stream.poll_read_ready(context))?;
+            match stream.try_io(Interest::READABLE, || receive(stream, buffer, control)) {
+                Ok(wall_time) => {
+                    times.received(wall_time);
+                    return Poll::Ready(Ok(()));
+                }
+                // Not ready any more, or a signal came.
+                Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// Reads what is there, and returns when the last of it came, in wall-clock time since 1970.
+fn receive(
+    stream: &TcpStream,
+    buffer: &mut ReadBuf<'_>,
+    control: &mut [u8],
+) -> io::Result<Option<Duration>> {
+    let bytes = buffer.initialize_unfilled_to(buffer.remaining().min(MAX_READ_BYTES));
+    let mut parts = [IoSliceMut::new(bytes)];
+    let flags = MsgFlags::empty();
+    let received = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(control), flags)?;
+    let wall_time = received.cmsgs().ok().and_then(|mut messages| {
+        messages.find_map(|message| match message {
+            ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+            _ => None,
+        })
+    });
+    let count = received.bytes;
+    buffer.advance(count);
+    Ok(wall_time)
+}
+
+impl AsyncWrite for StampedTcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stopwatch::Stopwatch;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn bytes_have_the_time_at_which_they_came_however_late_they_are_read() {
+        let stopwatch = Stopwatch::start();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let times = IoTimes::new(&stopwatch);
+        let mut client = StampedTcp::new(client, times.clone());
+        let before_ns = stopwatch.now_ns();
+        server.write_all(b"so").await.unwrap();
+        let sent_ns = stopwatch.now_ns();
+        // The loopback delivers within the write; reading takes place much later.
+        let late_ns = loop {
+            let now_ns = stopwatch.now_ns();
+            if now_ns > sent_ns + 20_000_000 {
+                break now_ns;
+            }
+        };
+        let mut bytes = [0; 8];
+        assert_eq!(client.read(&mut bytes).await.unwrap(), 2);
+        let came_ns = times.packet_ns().unwrap();
+        // The wall clock may run a little faster or slower.
+        assert!(came_ns + 1_000_000 > before_ns && came_ns < late_ns - 10_000_000);
+        drop(server);
+        assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
+    }
+}
