@@ -37,14 +37,14 @@ impl Stopwatch {
     /// The reading at a moment of the last minutes, given in wall-clock time since 1970. Of one in the future, or on a
     /// synthetic stopwatch: the current reading.
     pub fn at_wall_time(&self, time: Duration) -> u64 {
-        let now_ns = self.now_ns();
         if self.is_synthetic() {
-            return now_ns;
+            return self.now_ns();
         }
+        // First, so that a pause between the two clocks makes the moment later, never earlier.
         let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
         let wall = Duration::try_from(wall).unwrap_or_default();
         let age_ns = u64::try_from(wall.saturating_sub(time).as_nanos()).unwrap_or(u64::MAX);
-        now_ns.saturating_sub(age_ns)
+        self.now_ns().saturating_sub(age_ns)
     }
 
     pub fn is_synthetic(&self) -> bool {
