@@ -175,7 +175,7 @@ mod tests {
         client.write_all(b"a").await.unwrap();
         assert_eq!((times.written_ns(), times.first_read_ns()), (Some(5), None));
         stopwatch.advance(2);
-        client.write_vectored(&[IoSlice::new(b"b")]).await.unwrap();
+        assert_eq!(client.write_vectored(&[IoSlice::new(b"b")]).await.unwrap(), 1);
         server.write_all(b"cd").await.unwrap();
         stopwatch.advance(3);
         client.read_exact(&mut byte).await.unwrap();
