@@ -153,7 +153,7 @@ mod tests {
         let stopwatch = Stopwatch::start();
         let times = IoTimes::new(&stopwatch);
         times.get().write();
-        // A clock that was set back makes packets of the past.
+        // A clock that was set forward since makes packets of the past.
         times.received(Some(Duration::ZERO));
         times.get().read();
         assert_eq!(times.first_read_ns(), times.written_ns());
