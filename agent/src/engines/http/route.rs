@@ -1,7 +1,7 @@
 //! The way to an endpoint: TCP, through a proxy if there is one, with TLS if the endpoint has it.
 
 use super::proxy::Proxy;
-use super::stamped_tcp::StampedTcp;
+use super::stamped_tcp::stamped;
 use super::timed_io::IoTimes;
 use super::{Error, failed};
 use model::endpoint::HttpVersion;
@@ -83,7 +83,7 @@ impl Route {
         let stream = stream.map_err(|error| self.unreachable("connection failed", &error))?;
         let delayed = stream.set_nodelay(true);
         delayed.map_err(|error| self.unreachable("connection failed", &error))?;
-        let stream = StampedTcp::new(stream, times.clone());
+        let stream = stamped(stream, times.clone());
         Ok(match (&self.tls, &self.proxy) {
             (None, _) => Box::new(stream),
             (Some(tls), None) => {

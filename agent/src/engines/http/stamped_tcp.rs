@@ -4,41 +4,44 @@ use super::timed_io::IoTimes;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use std::io::ErrorKind::{Interrupted, WouldBlock};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, Interest, Join, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// A read clears as many bytes.
 const MAX_READ_BYTES: usize = 16 << 10;
 
 #[derive(Debug)]
-pub(super) struct StampedTcp {
-    stream: TcpStream,
+pub(super) struct StampedReader {
+    stream: OwnedReadHalf,
     times: IoTimes,
     control: Vec<u8>,
 }
 
-impl StampedTcp {
-    pub(super) fn new(stream: TcpStream, times: IoTimes) -> Self {
-        // Without it, the times are those of reading.
-        if let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
-            tracing::debug!(%error, "no times of packets");
-        }
-        Self { stream, times, control: nix::cmsg_space!(TimeSpec) }
+/// The connection, which from now on tells `times` when what it reads had come.
+pub(super) fn stamped(stream: TcpStream, times: IoTimes) -> Join<StampedReader, OwnedWriteHalf> {
+    // Without it, the times are those of reading.
+    if let Err(error) = setsockopt(&stream, sockopt::ReceiveTimestampns, &true) {
+        tracing::debug!(%error, "no times of packets");
     }
+    let (stream, writer) = stream.into_split();
+    let reader = StampedReader { stream, times, control: nix::cmsg_space!(TimeSpec) };
+    tokio::io::join(reader, writer)
 }
 
-impl AsyncRead for StampedTcp {
+impl AsyncRead for StampedReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { stream, times, control } = &mut *self;
+        let stream: &TcpStream = stream.as_ref();
         loop {
             ready!(stream.poll_read_ready(context))?;
             match stream.try_io(Interest::READABLE, || receive(stream, buffer, control)) {
@@ -75,36 +78,6 @@ fn receive(
     Ok(wall_time)
 }
 
-impl AsyncWrite for StampedTcp {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +92,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let times = IoTimes::new(&stopwatch);
-        let mut client = StampedTcp::new(client, times.clone());
+        let mut client = stamped(client, times.clone());
         let mut bytes = [0; 8];
         // The kernel begins to stamp packets some time after the first socket asks for it.
         for attempt in 1.. {
