@@ -256,6 +256,31 @@ def check_cell(check, name, found, rows):
     check_variance(check, f"{name}.variance", found["variance"], rows)
 
 
+def check_phases(check, name, found, rows):
+    """Prompt tokens until the last first token of each batch, and the tokens after the first ones in the rest."""
+    if found is None:
+        return
+    sums = []
+    for run in groups(rows, "run").values():
+        run_sums = np.zeros(4)
+        for batch in groups(run, "host", "segment", "batch").values():
+            if not all(r["ok"] for r in batch):
+                continue
+            start = min(r["start_ns"] for r in batch)
+            first = max(r["start_ns"] + r["ttft_ns"] for r in batch)
+            later = sum(max(r["output_tokens"] - 1, 0) for r in batch)
+            run_sums += [sum(r["input_tokens"] for r in batch), first - start, later, start + span_ns(batch) - first]
+        sums.append(run_sums)
+    sums = np.array(sums)
+    for key, count, time in (("prefill_tokens_per_s", 0, 1), ("decode_tokens_per_s", 2, 3)):
+        if sums[:, count].sum() == 0:
+            check.same(f"{name}.{key}", found[key], None)
+            continue
+        by_run = sums[:, count] / sums[:, time] * 1e9
+        value = sums[:, count].sum() / sums[:, time].sum() * 1e9
+        check.estimate(f"{name}.{key}", found[key], value, between_runs(value, by_run))
+
+
 def check_cost(check, name, cost, estimates):
     """usd per hour / 3600 / rate: the ends of the interval swap."""
     for key, of, count in (
@@ -524,6 +549,7 @@ def main(results_path, source):
         for cell in entry["cells"]:
             name = cell["cell"]
             check_cell(check, name, cell["estimates"], by_cell[(name,)])
+            check_phases(check, f"{name}.phases", cell["phases"], by_cell[(name,)])
             if cell.get("cost"):
                 check_cost(check, name, cell["cost"], cell["estimates"])
             if cell.get("goodput"):

@@ -70,6 +70,10 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     estimate("usd_per_million_output_tokens", Some(&cell.cost.usd_per_million_output_tokens));
     estimate("samples_per_s", Some(&estimates.throughput.per_host));
     estimate("output_tokens_per_s", Some(&estimates.output_token_throughput.per_host));
+    let phases = cell.phases.as_ref();
+    estimate("prefill_tokens_per_s", phases.map(|phases| &phases.prefill_tokens_per_s));
+    let decode = phases.and_then(|phases| phases.decode_tokens_per_s.as_ref());
+    estimate("decode_tokens_per_s", decode);
     estimate("latency_mean_ms", Some(&estimates.latency_ms.mean));
     estimate("latency_p50_ms", Some(&estimates.latency_ms.p50));
     estimate("latency_p90_ms", Some(&estimates.latency_ms.p90));

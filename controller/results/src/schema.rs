@@ -19,6 +19,7 @@ use stats::comparison::separate::Separation;
 use stats::comparison::{self, PairComparison};
 pub use stats::http_timing::CellExchange;
 use stats::loadgen::LoadGen;
+use stats::phases::Phases;
 use stats::precision::Look;
 use stats::quality::{Agreement, Quality, QualityDifference};
 use stats::slo::Goodput;
@@ -507,6 +508,10 @@ pub struct Cell {
     /// Null where no tokens were drafted, and for a sustained load.
     #[serde(default)]
     pub drafts: Option<CellDrafts>,
+    /// Null for an endpoint, in open loop, for a sustained load, and where requests have no time of
+    /// their first token, as with beams.
+    #[serde(default)]
+    pub phases: Option<Phases>,
     pub estimates: CellStatistics,
     /// How `request_latency` is spread, in milliseconds: at 0, 1, 2 ... 100 % of the counted requests, by type 7. Empty
     /// where nothing was counted. It describes these samples; `estimates` generalize.

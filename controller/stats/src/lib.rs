@@ -22,6 +22,7 @@ pub mod loadgen;
 mod measured_cell;
 pub mod observation;
 mod packed;
+pub mod phases;
 pub mod precision;
 pub mod quality;
 pub mod quantile;

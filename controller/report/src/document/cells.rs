@@ -201,11 +201,37 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
         ),
     ];
     columns.extend(others);
+    columns.extend(phases(has(|cell| cell.phases.is_some())));
     columns.retain(|(_, _, is_shown)| *is_shown);
     let row = |named: &Named<'_>| columns.iter().map(|(_, of, _)| of(named)).collect();
     let headings = columns.iter().map(|(column, ..)| column.clone()).collect();
     let rows = names.cells.iter().map(row);
     Table::new("cells-table", "All cells with their main figures", Detail::Summary, headings, rows)
+}
+
+/// The rates before and after the first tokens.
+fn phases(are_shown: bool) -> [Filled; 2] {
+    [
+        (
+            Column::figures("Prefill", "tokens/s").at(Detail::Page),
+            |named| match &named.cell.phases {
+                Some(phases) => Entry::estimate(&phases.prefill_tokens_per_s),
+                None => Entry::missing("no times of first tokens"),
+            },
+            are_shown,
+        ),
+        (
+            Column::figures("Decode", "tokens/s").at(Detail::Page),
+            |named| {
+                let phases = named.cell.phases.as_ref();
+                match phases.and_then(|phases| phases.decode_tokens_per_s.as_ref()) {
+                    Some(decode) => Entry::estimate(decode),
+                    None => Entry::missing("no times of first tokens, or one token each"),
+                }
+            },
+            are_shown,
+        ),
+    ]
 }
 
 /// Inter-token latency, unless chunks may hold several tokens.

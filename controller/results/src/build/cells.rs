@@ -18,6 +18,7 @@ use stats::clock;
 use stats::distribution::by_run;
 use stats::drift::drift;
 use stats::loadgen;
+use stats::phases::{Phases, phases};
 use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
 use stats::search::{PlannedRun, RunEnd, RunShares};
@@ -99,6 +100,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
         drafts: observed.drafts.map(drafts),
+        phases: phases_of(observed, facts),
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
         http: observed.http.summary(),
         stream: observed.stream.summary(),
@@ -131,6 +133,11 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         stress,
         estimates,
     }
+}
+
+/// Those of an endpoint would be times of the network and of its queue as well.
+fn phases_of(observed: &CellSamples, facts: Option<&EngineFacts>) -> Option<Phases> {
+    facts.filter(|facts| facts.endpoint.is_none()).and_then(|_| phases(&observed.cell))
 }
 
 fn drafts([drafted_tokens, accepted_tokens]: [u64; 2]) -> CellDrafts {

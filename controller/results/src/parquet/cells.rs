@@ -130,7 +130,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
 type Of = fn(&Cell) -> Option<&Estimate>;
 
 /// The figures that have an interval.
-const ESTIMATES: [(&str, Of); 19] = [
+const ESTIMATES: [(&str, Of); 21] = [
     ("latency_mean_ms", |cell| Some(&cell.estimates.latency_ms.mean)),
     ("latency_p50_ms", |cell| Some(&cell.estimates.latency_ms.p50)),
     ("latency_p90_ms", |cell| Some(&cell.estimates.latency_ms.p90)),
@@ -142,6 +142,8 @@ const ESTIMATES: [(&str, Of); 19] = [
     ("tpot_mean_ms", |cell| Some(&cell.estimates.tpot_ms.mean)),
     ("samples_per_s", |cell| Some(&cell.estimates.throughput.per_host)),
     ("output_tokens_per_s", |cell| Some(&cell.estimates.output_token_throughput.per_host)),
+    ("prefill_tokens_per_s", |cell| Some(&cell.phases.as_ref()?.prefill_tokens_per_s)),
+    ("decode_tokens_per_s", |cell| cell.phases.as_ref()?.decode_tokens_per_s.as_ref()),
     ("good_samples_per_s", |cell| Some(&cell.goodput.as_ref()?.goodput.per_host)),
     ("usd_per_1000_requests", |cell| Some(&cell.cost.usd_per_1000_requests)),
     ("usd_per_1000_good_requests", |cell| cell.cost.usd_per_1000_good_requests.as_ref()),
