@@ -1,6 +1,7 @@
 """Predicted against measured latency of fleets of `agent serve`, under recorded traffic.
 
-Batch times come from a campaign with one agent. Each run records a trace of its own (steady, bursty, or a day compressed
+Batch times come from a campaign with one agent under a load of its own, in which it is idle half of the time as the
+fleets are: after a pause, a request takes longer than back to back. Each run records a trace of its own (steady, bursty, or a day compressed
 to the length of the run), has `controller decide` predict the fixed fleet of one or two instances under this trace, and
 replays it with `arrivals = "trace"` against as many processes, two of them behind nginx with `least_conn`. Requests are
 served one at a time: the simulator has no continuous batching, which `agent serve` does above a batch size of 1.
@@ -25,9 +26,13 @@ PATTERNS = ("steady", "bursty", "daily")
 LOADS = {"steady": 0.6, "bursty": 0.4, "daily": 0.45}
 MAX_NEW_TOKENS = 64
 QUEUE = 256
+# Of the agent whose batch times are measured.
+CURVES_LOAD = 0.5
+# Batch times are measured again before so many runs, since the speed of a virtual machine drifts.
+RUNS_OF_CURVES = 3
 HIT_SHARE = 0.9
 
-CURVES = f"""
+CURVES = """
 name = "curves"
 seed = 7
 [dataset]
@@ -38,11 +43,13 @@ name = "tiny"
 id = "builtin:tiny"
 [factors]
 batch_sizes = [1]
+scenarios = ["{scenario}"]
 [generation]
-max_new_tokens = {MAX_NEW_TOKENS}
+max_new_tokens = {tokens}
 [protocol]
-runs = 5
+runs = {runs}
 warmup = 5
+{load}
 [[fleet.local]]
 target = "here"
 threads = 1
@@ -218,6 +225,24 @@ def measured(programs, folder, url, limit_ms, requests, seed):
     }
 
 
+def measure_curves(programs, folder, output):
+    """Batch times under a load, in `output`; the mean of them back to back, in seconds."""
+
+    def mean_ms(scenario, runs, load):
+        matrix = CURVES.format(scenario=scenario, runs=runs, load=load, tokens=MAX_NEW_TOKENS)
+        (folder / "curves.toml").write_text(matrix)
+        options = ["--quiet", "--data-dir", "data", "--output", output]
+        controller(programs, "run", "curves.toml", *options, folder=folder)
+        [entry] = json.loads((folder / output).read_text())["results"]
+        return entry["cells"][0]["estimates"]["latency_ms"]["mean"]["value"]
+
+    seconds = mean_ms("offline", 1, "") / 1e3
+    rate = CURVES_LOAD / seconds
+    loaded = mean_ms("server", 3, f"server = {{ request_rates = [{rate:.3f}], max_queue = {QUEUE} }}")
+    print(f"one request takes {1e3 * seconds:.1f} ms back to back, {loaded:.1f} ms with its wait at a load of {CURVES_LOAD}", flush=True)
+    return seconds
+
+
 def one_run(options, folder, number, curves, seconds):
     pattern, processes = PATTERNS[number % 3], 1 + number // 3 % 2
     rate = LOADS[pattern] * processes / seconds
@@ -281,14 +306,12 @@ def main():
         raise SystemExit("nginx is missing: apt-get install nginx-light")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "curves.toml").write_text(CURVES)
-        controller(options.programs, "run", "curves.toml", "--quiet", "--data-dir", "data", "--output", "curves.json", folder=folder)
-        [entry] = json.loads((folder / "curves.json").read_text())["results"]
-        seconds = entry["cells"][0]["estimates"]["latency_ms"]["mean"]["value"] / 1e3
-        print(f"one request takes {seconds * 1e3:.1f} ms", flush=True)
         runs = []
         for number in range(options.runs):
-            runs.append(one_run(options, folder, number, "curves.json", seconds))
+            if number % RUNS_OF_CURVES == 0:
+                curves = f"curves-{number}.json"
+                seconds = measure_curves(options.programs, folder, curves)
+            runs.append(one_run(options, folder, number, curves, seconds))
             print(f"{number + 1}/{options.runs} {shown(runs[-1])}", flush=True)
     share = table(runs)
     print(f"\nwithin the predicted interval: {100 * share:.0f}% of {len(runs)} runs, expected {100 * HIT_SHARE:.0f}%")

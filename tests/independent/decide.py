@@ -3,9 +3,10 @@
 
     tests/independent/decide.py slow results.json FOLDER FACTOR
     tests/independent/decide.py results.json traffic.toml decision.json
+    tests/independent/decide.py calibration results.json decision.json
 
 The first form writes the results with all times multiplied, so that fleets of several instances need few requests.
-The second form is the check. It is written from the definitions in docs/decide.md: batch times from the samples, queues
+The second form is the check, and the third one that of the predictions for measured `server` cells. It is written from the definitions in docs/decide.md: batch times from the samples, queues
 and batching, scaling, paid time. It reads profiles of a day or a week, constant rates, and traces of relative times. Every
 simulated figure must agree within the error of two simulations: 4.5 standard errors of the difference, and 0.6% for the
 buckets of latencies. What follows from other figures must agree exactly. Exits with 1 and lists the figures that differ.
@@ -27,6 +28,8 @@ import pyarrow.parquet as parquet
 
 HOURS_OF_MONTH = 730.5
 SIMULATIONS = 12
+# Of a measured cell, by this script and by the decision.
+PREDICTIONS, OF_DECISION = 60, 200
 # Choices of each policy that are simulated again.
 MOST_CHOICES = 2
 SHARES = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
@@ -67,12 +70,16 @@ def batches_of(rows, scenario, max_size, delay_s):
 
 
 class Times:
-    """Batch times by size and by the run of a cell."""
+    """Batch times by size and by the run of a cell; those of open loops alone where a size has 30 of them."""
 
     def __init__(self, batches):
         by_size = defaultdict(lambda: defaultdict(list))
         for size, run, *time in batches:
             by_size[size][run].append(time)
+        for size, runs in by_size.items():
+            of_open = {run: times for run, times in runs.items() if run[2]}
+            if sum(map(len, of_open.values())) >= 30:
+                by_size[size] = of_open
         counts = {size: sum(map(len, runs.values())) for size, runs in by_size.items()}
         enough = min(8, max(counts.values()))
         self.by_size = {size: runs for size, runs in sorted(by_size.items()) if counts[size] >= enough}
@@ -672,6 +679,11 @@ class Check:
         if not abs(found - np.mean(own)) <= error:
             self.wrong.append(f"{name}: {found:.6g}, expected {np.mean(own):.6g} ± {error:.2g}")
 
+    def within(self, name, found, low, high):
+        self.compared += 1
+        if not low <= found <= high:
+            self.wrong.append(f"{name}: {found:.6g}, expected {low:.6g} to {high:.6g}")
+
     def same(self, name, found, expected):
         self.compared += 1
         if not math.isclose(found, expected, rel_tol=1e-9):
@@ -693,8 +705,60 @@ def read_times(results_file):
             load = entry["load"] or {}
             delay_s = (load.get("max_batch_delay_ms") or 0.0) / 1e3
             batches = batches_of(by_cell[cell["cell"]], entry["scenario"], cell["batch_size"], delay_s)
-            found[cell["cell"]] = [(size, (cell["cell"], run), *time) for size, run, *time in batches]
+            found[cell["cell"]] = [(size, (cell["cell"], run, bool(entry["load"])), *time) for size, run, *time in batches]
     return found, results["environment"]["generation"]["max_input_tokens"]
+
+
+def calibration(results_file, decision_file):
+    """Predicts the `server` cells of Poisson arrivals again, with the batch times of the other cells."""
+    results, decision = json.loads(Path(results_file).read_text()), json.loads(Path(decision_file).read_text())
+    by_cell, _ = read_times(Path(results_file))
+    cells = {cell["cell"]: (entry, cell) for entry in results["results"] for cell in entry["cells"]}
+    same_kind = lambda one, other: all(one[key] == other[key] for key in ("model", "target", "dtype"))
+    wanted = decision["objective"]["percentile"]
+    check, rng = Check(), np.random.default_rng(2)
+    for found in decision["calibration"]:
+        name, (entry, cell) = f"calibration of {found['cell']}", cells[found["cell"]]
+        group = next(one["cells"] for one in decision["candidates"] if same_kind(one, found))
+        others = [batch for other in group if other != found["cell"] for batch in by_cell[other]]
+        check.same(f"{name}: is_in_sample", found["is_in_sample"], not others)
+        times = Times(others or by_cell[found["cell"]])
+        latency = cell["estimates"]["latency_ms"]
+        percentile = min((p for p in (50, 90, 95, 99) if latency[f"p{p}"]["value"] is not None), key=lambda p: abs(p - wanted))
+        check.same(f"{name}: percentile", found["percentile"], percentile)
+        measured = latency[f"p{percentile}"]["value"]
+        check.same(f"{name}: measured", found["measured_ms"]["value"], measured)
+        load, runs = entry["load"], entry["num_runs"]
+        requests = (cell["counted_samples"] + cell["failed_samples"]) // runs
+        setting = {
+            "base": {"instances": 0, "spill_at": 0, "rate": 0.0, "max_batch_size": 1}, "provisioning_s": 0.0, "load_s": 0.0,
+            "interruptions_per_hour": 0.0, "is_random": False, "is_kubernetes": False, "min_instances": 1, "max_instances": 1,
+            "max_queue": load["max_queue"] or math.inf, "max_batch_size": cell["batch_size"],
+            "delay_s": (load["max_batch_delay_ms"] or 0.0) / 1e3, "limit_s": math.inf,
+        }
+        own = []
+        for _ in range(PREDICTIONS):
+            curve, latencies = times.resampled(rng), []
+            for _ in range(runs):
+                arrivals = [Request(at) for at in np.cumsum(rng.exponential(1 / load["request_rate"], requests))]
+                fleet = Fleet(setting, Fixed({"instances": 1}), [curve, curve], arrivals, arrivals[-1], rng)
+                latencies += fleet.run().latencies
+            own.append(1e3 * float(np.quantile(latencies, percentile / 100)))
+        predicted = found["predicted_ms"]
+        least = 0.006 * float(np.mean(own))
+        check.near(f"{name}: predicted", predicted["value"], own, OF_DECISION, least)
+        for key, share in (("low", 0.025), ("high", 0.975)):
+            # The error of an end, from how far the share below it varies.
+            error = 4.5 * math.sqrt(share * (1 - share) * (1 / PREDICTIONS + 1 / OF_DECISION))
+            ends = [float(np.quantile(own, min(max(share + sign * error, 0.0), 1.0))) for sign in (-1, 1)]
+            # Beyond the smallest and the largest simulation nothing is known.
+            ends = [ends[0] - np.std(own) if share < error else ends[0], ends[1] + np.std(own) if share + error > 1 else ends[1]]
+            check.within(f"{name}: {key}", predicted[key], ends[0] - least, ends[1] + least)
+        check.same(f"{name}: is_hit", found["is_hit"], predicted["low"] <= measured <= predicted["high"])
+    for wrong in check.wrong:
+        print(f"DIFFERS {wrong}")
+    print(f"{check.compared} figures of {len(decision['calibration'])} calibrated cells recomputed, {len(check.wrong)} differ")
+    return bool(check.wrong) or not decision["calibration"]
 
 
 def slow(results_file, folder, factor):
@@ -801,4 +865,5 @@ def compare(check, option, decision):
 
 
 if __name__ == "__main__":
-    sys.exit(slow(*sys.argv[2:]) if sys.argv[1] == "slow" else main(*sys.argv[1:]))
+    forms = {"slow": slow, "calibration": calibration}
+    sys.exit(forms[sys.argv[1]](*sys.argv[2:]) if sys.argv[1] in forms else main(*sys.argv[1:]))

@@ -132,7 +132,8 @@ fn predicted_ms(
                 Box::new(run.iter().copied())
             }
         };
-        all.merge(&simulate(arrivals, &curve, &fleet, seed).latencies);
+        // With the numbers of the arrivals, long batches would follow long gaps.
+        all.merge(&simulate(arrivals, &curve, &fleet, !seed).latencies);
     }
     all.quantile_s(percentile / 100.0).unwrap_or_default() * 1000.0
 }

@@ -10,17 +10,38 @@ use std::ops::RangeInclusive;
 /// Fewer times of one size are only used if there is no better size.
 const LEAST_TIMES: usize = 8;
 
+/// From so many on, the times of open loops are used alone for their size.
+const LEAST_OPEN_TIMES: usize = 30;
+
 /// Measured batch times of one model on one target.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BatchTimes {
-    /// By batch size; each with the run that measured it, so that runs are resampled as a whole.
-    by_size: BTreeMap<usize, Vec<Measured>>,
+    by_size: BTreeMap<usize, OfSize>,
 }
 
+/// The times of one batch size.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct OfSize {
+    /// Back to back.
+    closed: Vec<Measured>,
+    open: Vec<Measured>,
+}
+
+/// With the run that measured it, so that runs are resampled as a whole.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Measured {
     run: (u32, u32),
     time: Timed,
+}
+
+impl OfSize {
+    /// Those of open loops alone if they are enough: after a pause, a processor and its caches are slower
+    /// than back to back, and the instances of a fleet pause.
+    fn used(&self) -> impl Iterator<Item = &Measured> {
+        let has_enough = self.open.len() >= LEAST_OPEN_TIMES;
+        let closed = if has_enough { &[] } else { self.closed.as_slice() };
+        closed.iter().chain(&self.open)
+    }
 }
 
 /// The time of a batch.
@@ -83,7 +104,7 @@ impl BatchTimes {
                 let is_possible = batch.iter().all(|row| row.end_ns() > begin_ns);
                 if is_possible {
                     let time = Timed::of(batch.iter().copied(), end_ns - begin_ns);
-                    self.add(batch.len(), (cell, oldest.run), time);
+                    self.add_one(batch.len(), |of| &mut of.open, (cell, oldest.run), time);
                 }
                 free_ns = end_ns;
                 left = later;
@@ -92,15 +113,27 @@ impl BatchTimes {
     }
 
     fn add(&mut self, size: usize, run: (u32, u32), time: Timed) {
+        self.add_one(size, |of| &mut of.closed, run, time);
+    }
+
+    fn add_one(
+        &mut self,
+        size: usize,
+        to: fn(&mut OfSize) -> &mut Vec<Measured>,
+        run: (u32, u32),
+        time: Timed,
+    ) {
         if time.seconds > 0.0 {
-            self.by_size.entry(size).or_default().push(Measured { run, time });
+            to(self.by_size.entry(size).or_default()).push(Measured { run, time });
         }
     }
 
     /// Adds the times of other cells.
     pub fn extend(&mut self, other: &Self) {
         for (size, times) in &other.by_size {
-            self.by_size.entry(*size).or_default().extend(times);
+            let to = self.by_size.entry(*size).or_default();
+            to.closed.extend(&times.closed);
+            to.open.extend(&times.open);
         }
     }
 
@@ -109,28 +142,30 @@ impl BatchTimes {
     }
 
     pub fn batches(&self) -> u64 {
-        self.by_size.values().map(|times| times.len() as u64).sum()
+        self.by_size.values().map(|times| times.used().count() as u64).sum()
     }
 
     /// The fewest runs that measured a size that is used.
     pub fn least_runs(&self) -> u64 {
-        self.used().map(|(_, times)| by_run(times).len() as u64).min().unwrap_or_default()
+        self.used().map(|(_, times)| by_run(&times).len() as u64).min().unwrap_or_default()
     }
 
     pub fn largest(&self) -> usize {
-        self.used().map(|(size, _)| *size).last().unwrap_or_default()
+        self.used().map(|(size, _)| size).last().unwrap_or_default()
     }
 
     /// Sizes with enough times; all if there are none, and always the size that was measured most.
-    fn used(&self) -> impl Iterator<Item = (&usize, &Vec<Measured>)> {
-        let most = self.by_size.values().map(Vec::len).max().unwrap_or_default();
-        self.by_size.iter().filter(move |(_, times)| times.len() >= LEAST_TIMES.min(most))
+    fn used(&self) -> impl Iterator<Item = (usize, Vec<Measured>)> {
+        let of_size = |(size, times): (&usize, &OfSize)| (*size, times.used().copied().collect());
+        let sizes: Vec<(usize, Vec<Measured>)> = self.by_size.iter().map(of_size).collect();
+        let most = sizes.iter().map(|(_, times)| times.len()).max().unwrap_or_default();
+        sizes.into_iter().filter(move |(_, times)| times.len() >= LEAST_TIMES.min(most))
     }
 
     /// The times as they were measured. `prompt_tokens`: the mean length of the prompts of which mean times are asked.
     pub fn curve(&self, prompt_tokens: Option<f64>) -> Curve {
-        let all = |times: &Vec<Measured>| times.iter().map(|one| one.time).collect();
-        let sizes = self.used().map(|(size, times)| (*size, all(times)));
+        let all = |times: Vec<Measured>| times.iter().map(|one| one.time).collect();
+        let sizes = self.used().map(|(size, times)| (size, all(times)));
         Curve { prompt_tokens, ..Curve::new(sizes) }
     }
 
@@ -151,13 +186,13 @@ impl BatchTimes {
     pub fn resampled(&self, rng: &mut ChaCha8Rng) -> Curve {
         let mut sizes = Vec::new();
         for (size, times) in self.used() {
-            let runs = by_run(times);
+            let runs = by_run(&times);
             let mut drawn = Vec::with_capacity(times.len());
             for _ in 0..runs.len() {
                 let run = &runs[rng.random_range(0..runs.len())];
                 drawn.extend(run.iter().map(|_| run[rng.random_range(0..run.len())]));
             }
-            sizes.push((*size, drawn));
+            sizes.push((size, drawn));
         }
         Curve::new(sizes.into_iter())
     }
@@ -481,6 +516,24 @@ mod tests {
         let mean = drawn.iter().sum::<f64>() / 2000.0;
         assert!((mean - curve.mean_s(3)).abs() < 2e-4);
         assert!((curve.full_rate(5) - 5.0 / five).abs() < 1e-9);
+    }
+
+    #[test]
+    fn times_between_pauses_are_used_alone_if_there_are_enough() {
+        let rule = OpenLoop { max_size: 1, max_delay_ns: 0 };
+        let closed: Vec<_> =
+            (0..100).map(|n| row(1, n, n, u64::from(n) * 10, u64::from(n) * 10 + 10)).collect();
+        let open = |count: u32| -> Vec<_> {
+            let apart = |n: u32| row(1, n, n, u64::from(n) * 100, u64::from(n) * 100 + 13);
+            (0..count).map(apart).collect()
+        };
+        for (count, mean_s) in [(29, (1.0 + 0.013 * 29.0) / 129.0), (30, 0.013)] {
+            let mut times = BatchTimes::default();
+            times.add_closed(0, &closed);
+            times.add_open(1, &open(count), rule);
+            assert!((times.curve(None).mean_s(1) - mean_s).abs() < 1e-9, "{count}");
+            assert_eq!(times.batches(), if count == 30 { 30 } else { 129 });
+        }
     }
 
     #[test]

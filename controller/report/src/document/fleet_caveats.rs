@@ -28,7 +28,7 @@ pub(super) fn caveat(caveat: &Caveat) -> String {
         Caveat::RandomWeights => "Random weights: the model has no quality.".to_owned(),
         Caveat::IncompleteCampaign => "The campaign is incomplete.".to_owned(),
         Caveat::NotCalibrated => {
-            "No `server` cell of its model and target checks the prediction.".to_owned()
+            "No `server` cell of its model and target checks the prediction; after a pause, batches can take longer than the measured ones.".to_owned()
         }
         Caveat::MissesItsMeasurements { missed, cells } => format!(
             "The prediction misses {missed} of {} of its model and target.",
