@@ -36,6 +36,9 @@ words!(
 impl EngineName {
     /// `model_type` of the models that candle's engine computes.
     pub const OF_CANDLE: [&str; 4] = ["t5", "qwen2", "qwen3", "llama"];
+
+    /// Those that candle's engine computes in: the blocks are those of a GGUF file.
+    pub const DTYPES_OF_CANDLE: &[Dtype] = &[Dtype::F32, Dtype::Gguf];
 }
 
 words!(

@@ -222,6 +222,33 @@ fn engines_are_compared_on_one_machine() {
     assert_eq!(named, 1, "{}", compared.err);
 }
 
+/// candle's threads are those of the process: agents that `run` starts have as many as they are told.
+#[test]
+fn both_engines_compute_the_blocks_of_a_gguf_file() {
+    let _processor = processor();
+    let workspace = Workspace::default();
+    let file = repository("agent/gguf/tests/smollm.gguf");
+    let model = format!(
+        "[[model]]\nname = \"smol\"\nid = \"{}\"\n\
+         [factors]\nengines = [\"native\", \"candle\"]\ndtypes = [\"gguf\"]\n",
+        file.display()
+    );
+    let lines = "[generation]\nstop = \"reference\"\nmax_new_tokens = 32\nmax_input_tokens = 256\n";
+    let text = matrix("blocks", &model, lines).replace("samples = 4", "samples = 2");
+    let results = run(&workspace, "blocks", &text);
+    let entries = results["results"].as_array().expect("a list");
+    let kernels: Vec<_> = entries.iter().map(|entry| &entry["engine"]["kernel"]).collect();
+    assert_eq!(kernels.len(), 2);
+    assert_eq!(*kernels[1], "candle-transformers 0.11.1 quantized_llama, gguf");
+    for entry in entries {
+        let cell = &entry["cells"][0];
+        assert_eq!(cell["failed_samples"], 0, "{cell}");
+        for phase in ["prefill_tokens_per_s", "decode_tokens_per_s"] {
+            assert!(cell["phases"][phase]["value"].as_f64() > Some(0.0), "{phase}: {cell}");
+        }
+    }
+}
+
 #[test]
 fn what_candle_cannot_do_is_refused_before_anything_is_measured() {
     let workspace = Workspace::default();
@@ -256,7 +283,7 @@ fn what_candle_cannot_do_is_refused_before_anything_is_measured() {
             "use batch size 1 instead of 2",
         ),
         (&["generate"], &["--num-beams", "2"], "found num_beams = 2, "),
-        (&["generate"], &["--dtype", "int8"], "set dtype f32 instead of int8"),
+        (&["generate"], &["--dtype", "int8"], "set dtype f32 or gguf instead of int8"),
         (&["bench"], &["--batch-size", "1,8"], "use batch size 1 instead of 8"),
         (&["bench"], &["--predict", "T4"], "engine candle computes on the CPU only"),
     ] {

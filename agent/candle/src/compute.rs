@@ -1,5 +1,6 @@
 //! One row of a model of candle: a prompt in, its next tokens out.
 
+use super::blocks;
 use super::settings::{self, Settings};
 use ::checkpoint::Tensors;
 use ::checkpoint::lora::Adapter;
@@ -21,6 +22,10 @@ pub(super) enum Error {
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
     #[error("engine candle has no unmerged adapters")]
     Adapter,
+    #[error(
+        "candle computes this model with {found} threads of its own instead of {asked}: start the agent with CANDLE_NUM_THREADS={asked}"
+    )]
+    OwnThreads { found: usize, asked: usize },
 }
 
 enum Model {
@@ -28,6 +33,7 @@ enum Model {
     Qwen2(Box<qwen2::ModelForCausalLM>),
     Qwen3(Box<qwen3::ModelForCausalLM>),
     Llama(Box<Llama>),
+    Blocks(Box<blocks::Model>),
 }
 
 /// Its cache is apart from the model, and emptied by a copy of an empty one.
@@ -61,12 +67,19 @@ pub(super) struct OneRow {
     cache_bytes: u64,
 }
 
-impl OneRow {
-    pub(super) fn load(
-        settings: &Settings,
-        tensors: &Tensors,
-        threads: usize,
-    ) -> Result<Self, Error> {
+impl Model {
+    /// With the size of its weights in bytes.
+    fn load(settings: &Settings, tensors: &Tensors) -> Result<(Self, u64), Error> {
+        match settings {
+            Settings::Blocks(config) => {
+                let (model, weight_bytes) = blocks::Model::load(config, tensors)?;
+                Ok((Self::Blocks(Box::new(model)), weight_bytes))
+            }
+            Settings::T5(_) | Settings::Causal(_) => Self::load_values(settings, tensors),
+        }
+    }
+
+    fn load_values(settings: &Settings, tensors: &Tensors) -> Result<(Self, u64), Error> {
         let device = Device::Cpu;
         let mut by_name = HashMap::new();
         let mut weight_bytes = 0;
@@ -76,42 +89,54 @@ impl OneRow {
             by_name.insert(name.clone(), Tensor::from_vec(values, shape.as_slice(), &device)?);
         }
         let weights = VarBuilder::from_tensors(by_name, DType::F32, &device);
-        let (model, width, blocks) = match settings {
+        let head = settings::Head::of(tensors);
+        let model = match settings {
             Settings::T5(config) => {
-                let head = settings::Head::of(tensors);
-                let model =
-                    t5::T5ForConditionalGeneration::load(weights, &settings::t5(config, head))?;
-                (Model::T5(Box::new(model)), config.decoder.inner(), config.decoder.blocks)
+                let config = settings::t5(config, head);
+                Self::T5(Box::new(t5::T5ForConditionalGeneration::load(weights, &config)?))
             }
-            Settings::Causal(config) => {
-                let head = settings::Head::of(tensors);
-                let model = match config.family {
-                    Family::Qwen2 => {
-                        let config = settings::qwen2(config, head);
-                        Model::Qwen2(Box::new(qwen2::ModelForCausalLM::new(&config, weights)?))
-                    }
-                    Family::Qwen3 => {
-                        let config = settings::qwen3(config, head);
-                        Model::Qwen3(Box::new(qwen3::ModelForCausalLM::new(&config, weights)?))
-                    }
-                    Family::Llama | Family::Mistral => {
-                        let config = settings::llama(config, head);
-                        let empty = llama::Cache::new(true, DType::F32, &config, &device)?;
-                        let model = llama::Llama::load(weights, &config)?;
-                        Model::Llama(Box::new(Llama { model, cache: empty.clone(), empty }))
-                    }
-                };
-                (model, config.key_heads * config.head_width, config.blocks)
-            }
+            Settings::Causal(config) | Settings::Blocks(config) => match config.family {
+                Family::Qwen2 => {
+                    let config = settings::qwen2(config, head);
+                    Self::Qwen2(Box::new(qwen2::ModelForCausalLM::new(&config, weights)?))
+                }
+                Family::Qwen3 => {
+                    let config = settings::qwen3(config, head);
+                    Self::Qwen3(Box::new(qwen3::ModelForCausalLM::new(&config, weights)?))
+                }
+                Family::Llama | Family::Mistral => {
+                    let config = settings::llama(config, head);
+                    let empty = llama::Cache::new(true, DType::F32, &config, &device)?;
+                    let model = llama::Llama::load(weights, &config)?;
+                    Self::Llama(Box::new(Llama { model, cache: empty.clone(), empty }))
+                }
+            },
         };
+        Ok((model, weight_bytes))
+    }
+}
+
+impl OneRow {
+    pub(super) fn load(
+        settings: &Settings,
+        tensors: &Tensors,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        if settings.has_own_threads() {
+            let found = candle_core::utils::barrier_pool().n_workers() + 1;
+            if found != threads {
+                return Err(Error::OwnThreads { found, asked: threads });
+            }
+        }
+        let (model, weight_bytes) = Model::load(settings, tensors)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self {
             model,
             state: State::Idle,
             threads: pool.map_err(|source| Error::Threads { threads, source })?,
-            kernel: format!("candle-transformers {} {}, f32", super::VERSION, settings.family()),
+            kernel: settings.kernel(),
             weight_bytes,
-            position_bytes: 2 * 4 * (width * blocks) as u64,
+            position_bytes: settings.position_bytes(),
             cache_bytes: 0,
         })
     }
@@ -129,6 +154,7 @@ impl OneRow {
                     Model::Qwen2(model) => model.clear_kv_cache(),
                     Model::Qwen3(model) => model.clear_kv_cache(),
                     Model::Llama(llama) => llama.cache.clone_from(&llama.empty),
+                    Model::Blocks(model) => model.clear(),
                 }
                 // Its last token is that of the first step.
                 let waiting = prompt[..prompt.len() - 1].to_vec();
@@ -157,6 +183,7 @@ impl OneRow {
                         Model::Llama(llama) => {
                             llama.model.forward(&ids, offset, &mut llama.cache)?
                         }
+                        Model::Blocks(model) => model.forward(&ids, offset)?,
                         Model::T5(_) => unreachable!("T5 has an encoder"),
                     }
                 }

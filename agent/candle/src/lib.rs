@@ -1,9 +1,11 @@
 //! The models of candle-transformers as they are: an engine to compare with, not to serve with.
 //!
 //! Prompts, limits and stop rules are those of `generation`, the weights those of `checkpoint`, so that
-//! nothing but the computation differs. One request at a time, greedy, in f32, on the CPU; everything
-//! else is an error. What is known to be wrong in candle is a note of the engine.
+//! nothing but the computation differs. One request at a time, greedy, on the CPU, in f32 or with the
+//! blocks of a GGUF file; everything else is an error. What is known to be wrong in candle is a note of
+//! the engine.
 
+mod blocks;
 mod compute;
 mod settings;
 
@@ -27,15 +29,15 @@ pub enum Error {
     #[error("engine candle has no model_type `{found}`: expected {list}, or engine native", list = EngineName::OF_CANDLE.join(", "))]
     ModelType { found: String },
     #[error(
-        "engine candle computes in f32 only: set dtype f32 instead of {dtype}, or engine native"
+        "engine candle computes in f32, or with the blocks of a GGUF file: set dtype f32 or gguf instead of {dtype}, or engine native"
     )]
     Dtype { dtype: Dtype },
     #[error("engine candle has no unmerged adapters: set adapter mode merged, or engine native")]
     Unmerged,
     #[error(
-        "engine candle reads no GGUF files: use the model's safetensors files, or engine native"
+        "engine candle can't merge an adapter into the blocks of a GGUF file: set dtype f32, or engine native"
     )]
-    Gguf,
+    AdaptedBlocks,
     #[error("engine candle ignores {key} of {file}: use engine native")]
     Ignored { file: String, key: &'static str },
 }
@@ -58,18 +60,18 @@ pub fn open(
     if !EngineName::OF_CANDLE.contains(&model_type) {
         return Err(Error::ModelType { found: model_type.to_owned() });
     }
-    if spec.dtype != Dtype::F32 {
+    if !EngineName::DTYPES_OF_CANDLE.contains(&spec.dtype) {
         return Err(Error::Dtype { dtype: spec.dtype });
     }
     if spec.unmerged().is_some() {
         return Err(Error::Unmerged);
     }
-    if matches!(model.weights, Weights::Gguf(_)) {
-        return Err(Error::Gguf);
+    if spec.adapter.is_some() && spec.dtype == Dtype::Gguf {
+        return Err(Error::AdaptedBlocks);
     }
     let file = model.config.name().to_owned();
     let text = model.config.text().map_err(generation::Error::from)?;
-    let settings = Settings::parse(&text, model_type);
+    let settings = Settings::parse(&text, model_type, spec.dtype);
     let settings =
         settings.map_err(|source| generation::Error::Config { file: file.clone(), source })?;
     if let Some(key) = settings.ignored() {
@@ -101,7 +103,7 @@ impl Candle {
                 let tensors = Tensors::open(Box::new(config.clone()), weights)?;
                 (tensors, prompt.map_err(unusable)?)
             }
-            Settings::Causal(config) => {
+            Settings::Causal(config) | Settings::Blocks(config) => {
                 let tensors = Tensors::open(Box::new(config.clone()), weights)?;
                 (tensors, causal::DEFAULT_PROMPT.to_owned())
             }
@@ -122,7 +124,7 @@ impl Architecture for Candle {
     fn vocabulary(&self) -> usize {
         match &self.settings {
             Settings::T5(config) => config.vocabulary,
-            Settings::Causal(config) => config.vocabulary,
+            Settings::Causal(config) | Settings::Blocks(config) => config.vocabulary,
         }
     }
 
@@ -130,6 +132,7 @@ impl Architecture for Candle {
         match &self.settings {
             Settings::T5(config) => config.prompt_form(),
             Settings::Causal(config) => PromptForm::of_tokenizer(config.positions),
+            Settings::Blocks(config) => PromptForm::of_tokenizer(blocks::positions(config)),
         }
     }
 
@@ -141,8 +144,13 @@ impl Architecture for Candle {
         "cpu"
     }
 
-    fn kernel(&self, dtype: Dtype) -> String {
-        format!("candle-transformers {VERSION} {}, {dtype}", self.settings.family())
+    fn kernel(&self, _: Dtype) -> String {
+        self.settings.kernel()
+    }
+
+    fn dtypes(&self) -> &'static [Dtype] {
+        let all = EngineName::DTYPES_OF_CANDLE;
+        if self.tensors.gguf_file().is_some() { all } else { &all[..1] }
     }
 
     fn continuous_batching(&self) -> bool {
@@ -150,7 +158,7 @@ impl Architecture for Candle {
     }
 
     fn continues_prompts(&self) -> bool {
-        matches!(self.settings, Settings::Causal(_))
+        !matches!(self.settings, Settings::T5(_))
     }
 
     fn is_greedy_only(&self) -> bool {

@@ -7,24 +7,37 @@ use ::checkpoint::{HEAD, Tensors};
 use candle_nn::Activation;
 use candle_transformers::models::{llama, qwen2, qwen3, t5};
 use causal::config::{Biases, Config as Causal, Family};
+use model::engine::Dtype;
 use seq2seq::config::{Config as Seq2Seq, Gate, Positions};
 
 #[derive(Debug)]
 pub(super) enum Settings {
     T5(Seq2Seq),
+    /// Computed in f32.
     Causal(Causal),
+    /// Computed from the blocks of a GGUF file.
+    Blocks(Causal),
 }
 
 impl Settings {
-    pub(super) fn parse(text: &str, model_type: &str) -> Result<Self, AnyError> {
+    pub(super) fn parse(text: &str, model_type: &str, dtype: Dtype) -> Result<Self, AnyError> {
         if model_type == "t5" {
             return Ok(Self::T5(Seq2Seq::parse(text.as_bytes())?));
         }
-        Ok(Self::Causal(Causal::parse(text.as_bytes())?))
+        let config = Causal::parse(text.as_bytes())?;
+        Ok(if dtype == Dtype::Gguf { Self::Blocks(config) } else { Self::Causal(config) })
     }
 
-    /// The class of candle-transformers.
-    pub(super) fn family(&self) -> &'static str {
+    /// The release and the module of candle-transformers, and what it computes in.
+    pub(super) fn kernel(&self) -> String {
+        let dtype = match self {
+            Self::T5(_) | Self::Causal(_) => Dtype::F32,
+            Self::Blocks(_) => Dtype::Gguf,
+        };
+        format!("candle-transformers {} {}, {dtype}", super::VERSION, self.module())
+    }
+
+    fn module(&self) -> &'static str {
         match self {
             Self::T5(_) => "t5",
             Self::Causal(config) => match config.family {
@@ -32,20 +45,53 @@ impl Settings {
                 Family::Qwen3 => "qwen3",
                 Family::Llama | Family::Mistral => "llama",
             },
+            Self::Blocks(config) => match config.family {
+                Family::Qwen2 => "quantized_qwen2",
+                Family::Qwen3 => "quantized_qwen3",
+                Family::Llama | Family::Mistral => "quantized_llama",
+            },
         }
+    }
+
+    /// Of the keys and values of one position, in f32.
+    pub(super) fn position_bytes(&self) -> u64 {
+        let values = match self {
+            Self::T5(config) => config.decoder.inner() * config.decoder.blocks,
+            Self::Causal(config) | Self::Blocks(config) => {
+                config.key_heads * config.head_width * config.blocks
+            }
+        };
+        2 * 4 * values as u64
     }
 
     /// A key of the configuration that candle's model has no place for.
     pub(super) fn ignored(&self) -> Option<&'static str> {
-        let Self::Causal(config) = self else { return None };
+        let (config, has_blocks) = match self {
+            Self::T5(_) => return None,
+            Self::Causal(config) => (config, false),
+            Self::Blocks(config) => (config, true),
+        };
         let is_wide = config.heads * config.head_width != config.width;
+        let has_biases = config.biases != Biases::None;
         match config.family {
+            _ if has_blocks && config.rope.scaling.is_some() => Some("rope_scaling"),
+            Family::Qwen3 if has_blocks && has_biases => Some("attention_bias"),
             Family::Qwen3 => None,
             _ if is_wide => Some("head_dim"),
-            Family::Llama | Family::Mistral if config.biases != Biases::None => {
-                Some("attention_bias")
-            }
+            Family::Llama | Family::Mistral if has_biases => Some("attention_bias"),
             _ => None,
+        }
+    }
+
+    /// Whether candle computes parts of the model with threads of its own, of which a process has one
+    /// number for all models.
+    pub(super) fn has_own_threads(&self) -> bool {
+        match self {
+            Self::T5(_) => false,
+            // Its attention.
+            Self::Causal(config) => config.family == Family::Qwen3,
+            // Every product.
+            Self::Blocks(_) => true,
         }
     }
 
@@ -61,10 +107,15 @@ impl Settings {
                     exact + 1
                 ))
             }
-            Self::Causal(config) => (config.family == Family::Qwen3).then(|| {
-                "candle's attention of Qwen3 takes as many threads as CANDLE_NUM_THREADS says, or as there \
-                 are cores, instead of those of the agent"
-                    .to_owned()
+            Self::Causal(_) => None,
+            Self::Blocks(config) => Some(match config.family {
+                Family::Qwen3 => "candle computes the rotary angles of Qwen3 in 16 bits where a GGUF file \
+                     has no general.dtype, so its logits are not those of the model, and its summaries \
+                     can differ"
+                    .to_owned(),
+                _ => "candle keeps an attention mask for every length of prompt that it has computed from \
+                     a GGUF file, so its memory grows"
+                    .to_owned(),
             }),
         };
         note.into_iter().collect()

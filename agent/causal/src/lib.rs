@@ -68,7 +68,7 @@ impl Architecture for Checkpoint {
 
     fn dtypes(&self) -> &'static [Dtype] {
         let all = &[Dtype::Gguf, Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8, Dtype::Q4];
-        if self.tensors.are_gguf() { all } else { &all[1..] }
+        if self.tensors.gguf_file().is_some() { all } else { &all[1..] }
     }
 
     fn continuous_batching(&self) -> bool {

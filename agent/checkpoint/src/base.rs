@@ -3,9 +3,12 @@
 use super::layout::{HEAD, Layout};
 use super::stored::Stored;
 use super::{Error, seeded};
-use engine::files::Weights;
+use engine::files::{Blob, Weights};
 use kernels::{BlockMatrix, Storage};
 use std::collections::BTreeMap;
+
+/// Of the parts of a matrix with seeded values: some MiB of f32.
+const PART_VALUES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Base {
@@ -55,9 +58,39 @@ impl Base {
         };
         match &self.values {
             Values::Seeded(seed) => Ok(self.layout.untrained(name).unwrap_or_else(|| {
-                seeded::values(*seed, name, self.layout.filling(name), shape.iter().product())
+                seeded::values(*seed, name, self.layout.filling(name), 0..shape.iter().product())
             })),
             Values::Stored(stored) => stored.read(name),
+        }
+    }
+
+    /// The same in parts of whole rows.
+    pub(crate) fn read_rows(&self, name: &str, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+        let name = self.stored_name(name);
+        match &self.values {
+            Values::Stored(stored) if self.shapes.contains_key(name) => {
+                stored.read_rows(name, take)
+            }
+            Values::Seeded(seed) if self.layout.untrained(name).is_none() => {
+                let shape = &self.shapes[name];
+                let filling = self.layout.filling(name);
+                let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
+                let part = (PART_VALUES / columns.max(1)).max(1);
+                for first in (0..rows).step_by(part) {
+                    let count = part.min(rows - first) * columns;
+                    take(&seeded::values(
+                        *seed,
+                        name,
+                        filling,
+                        first * columns..first * columns + count,
+                    ));
+                }
+                Ok(())
+            }
+            _ => {
+                take(&self.tensor(name)?);
+                Ok(())
+            }
         }
     }
 
@@ -77,8 +110,11 @@ impl Base {
         }
     }
 
-    pub(crate) fn is_gguf(&self) -> bool {
-        matches!(&self.values, Values::Stored(stored) if stored.is_gguf())
+    pub(crate) fn gguf_file(&self) -> Option<&Blob> {
+        match &self.values {
+            Values::Stored(stored) => stored.gguf_file(),
+            Values::Seeded(_) => None,
+        }
     }
 
     /// Of a head that is tied, the embedding's.

@@ -14,7 +14,7 @@ pub use layout::{HEAD, Layout, bias_of};
 pub use seeded::Filling;
 
 use base::Base;
-use engine::files::{self, Weights};
+use engine::files::{self, Blob, Weights};
 use kernels::{BlockMatrix, Storage};
 use lora::Adapter;
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -115,6 +115,16 @@ impl Tensors {
         }
     }
 
+    /// Hands over a matrix in parts of whole rows, so that its values needn't be held at once, except
+    /// where an adapter changes them. Panics if this model has no such tensor.
+    pub fn read_rows(&self, name: &str, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+        match &self.adapter {
+            Some(adapter) if adapter.changes(name) => take(&adapter.adapted(name)?),
+            _ => self.base.read_rows(name, take)?,
+        }
+        Ok(())
+    }
+
     /// The blocks of a matrix as a GGUF file has them; `None` if its numbers are plain, or if an adapter
     /// changes them.
     pub fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, Error> {
@@ -126,13 +136,18 @@ impl Tensors {
         if self.is_adapted(name) { Storage::F32 } else { self.base.storage(name) }
     }
 
-    /// Whether the tensors are in a GGUF file.
-    pub fn are_gguf(&self) -> bool {
-        self.base.is_gguf()
+    /// The GGUF file that the tensors are in; `None` if they are in files of another format.
+    pub fn gguf_file(&self) -> Option<&Blob> {
+        self.base.gguf_file()
     }
 
     fn is_adapted(&self, name: &str) -> bool {
         self.adapter.as_ref().is_some_and(|adapter| adapter.changes(name))
+    }
+
+    /// Rows of a matrix. Panics if this model has no such tensor.
+    pub fn outputs(&self, name: &str) -> usize {
+        self.shapes.get(name).map(|shape| shape[0]).expect("a tensor of the layout")
     }
 
     /// Columns of a matrix. Panics if this model has no such tensor.

@@ -5,6 +5,7 @@
 //! independent of order and thread count.
 
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Values generated per task.
 const CHUNK: usize = 1 << 16;
@@ -19,18 +20,20 @@ pub enum Filling {
     Opposites(f32),
 }
 
-/// `count` values of the tensor `name`.
-pub(super) fn values(seed: u64, name: &str, filling: Filling, count: usize) -> Vec<f32> {
+/// The values of the tensor `name` at these places, which are even where each is followed by its
+/// opposite.
+pub(super) fn values(seed: u64, name: &str, filling: Filling, places: Range<usize>) -> Vec<f32> {
     let (scale, has_opposites) = match filling {
-        Filling::Constant(value) => return vec![value; count],
+        Filling::Constant(value) => return vec![value; places.len()],
         Filling::Normal(deviation) => (deviation, false),
         Filling::Opposites(deviation) => (deviation, true),
     };
-    let mut values = vec![0.0; count];
+    let mut values = vec![0.0; places.len()];
     let stream = name.bytes().fold(mix(seed), |stream, byte| mix(stream ^ u64::from(byte)));
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
         for (place, value) in values.iter_mut().enumerate() {
-            *value = scale * normal(mix(stream ^ mix((chunk * CHUNK + place) as u64)));
+            *value =
+                scale * normal(mix(stream ^ mix((places.start + chunk * CHUNK + place) as u64)));
         }
         if has_opposites {
             for pair in values.as_chunks_mut::<2>().0 {
@@ -65,6 +68,16 @@ fn normal(bits: u64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_have_the_values_of_the_whole() {
+        for filling in [Filling::Constant(2.0), Filling::Normal(1.0), Filling::Opposites(3.0)] {
+            let whole = values(7, "a", filling, 0..200_000);
+            let parts = [0..70_000, 70_000..70_002, 70_002..200_000];
+            let parts = parts.map(|places| values(7, "a", filling, places));
+            assert!(parts.concat() == whole, "{filling:?}");
+        }
+    }
 
     #[test]
     fn seeded_values_have_mean_0_and_deviation_1_and_never_change() {

@@ -110,15 +110,34 @@ impl Stored {
 
     /// Reads a tensor as f32 and checks that it is finite.
     pub(crate) fn read(&self, tensor: &str) -> Result<Vec<f32>, Error> {
+        let mut values = Vec::with_capacity(self.places[tensor].shape.iter().product());
+        self.read_rows(tensor, &mut |part| values.extend_from_slice(part))?;
+        Ok(values)
+    }
+
+    /// The same in parts of whole rows.
+    pub(crate) fn read_rows(
+        &self,
+        tensor: &str,
+        take: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), Error> {
         let place = &self.places[tensor];
-        let values = self.convert(tensor, place)?;
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(values),
-            Some(found) => Err(Error::NotFinite {
+        let (mut taken, mut infinite) = (0, None);
+        self.convert(tensor, place, &mut |values| {
+            if infinite.is_none() {
+                let found = values.iter().position(|value| !value.is_finite());
+                infinite = found.map(|found| (taken + found, values[found]));
+                taken += values.len();
+                take(values);
+            }
+        })?;
+        match infinite {
+            None => Ok(()),
+            Some((found, value)) => Err(Error::NotFinite {
                 file: self.file_of(place),
                 tensor: tensor.to_owned(),
                 place: found,
-                value: values[found],
+                value,
             }),
         }
     }
@@ -156,8 +175,11 @@ impl Stored {
         }
     }
 
-    pub(crate) fn is_gguf(&self) -> bool {
-        matches!(self.files, Files::Gguf(_))
+    pub(crate) fn gguf_file(&self) -> Option<&Blob> {
+        match &self.files {
+            Files::Gguf(model) => Some(model.file()),
+            Files::Safetensors(_) => None,
+        }
     }
 
     /// Whether two tensors hold the same numbers in the same shape.
@@ -169,10 +191,10 @@ impl Stored {
         let (Files::Safetensors(files), Form::Safetensors(left), Form::Safetensors(right)) =
             (&self.files, &a.form, &b.form)
         else {
-            return Ok(self.convert(one, a)? == self.convert(other, b)?);
+            return Ok(self.values(one, a)? == self.values(other, b)?);
         };
         if left.dtype != right.dtype {
-            return Ok(self.convert(one, a)? == self.convert(other, b)?);
+            return Ok(self.values(one, a)? == self.values(other, b)?);
         }
         let mut chunks = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
         for start in (0..left.bytes).step_by(CHUNK_BYTES) {
@@ -186,12 +208,26 @@ impl Stored {
         Ok(true)
     }
 
-    fn convert(&self, tensor: &str, place: &TensorLocation) -> Result<Vec<f32>, Error> {
+    /// All values, finite or not.
+    fn values(&self, tensor: &str, place: &TensorLocation) -> Result<Vec<f32>, Error> {
+        let mut values = Vec::with_capacity(place.shape.iter().product());
+        self.convert(tensor, place, &mut |part| values.extend_from_slice(part))?;
+        Ok(values)
+    }
+
+    /// Passes the values of whole rows on, front to back.
+    fn convert(
+        &self,
+        tensor: &str,
+        place: &TensorLocation,
+        take: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), Error> {
         let (files, range) = match (&self.files, &place.form) {
             (Files::Safetensors(files), Form::Safetensors(range)) => (files, range),
             (Files::Gguf(model), Form::Gguf(name)) => {
-                let values = model.values(name).expect("the file has the tensors that it lists");
-                return values.map_err(|error| Error::Gguf(error.into()));
+                let read = model.read_rows(name, take);
+                let read = read.expect("the file has the tensors that it lists");
+                return read.map_err(|error| Error::Gguf(error.into()));
             }
             _ => unreachable!("places are those of the files"),
         };
@@ -211,15 +247,21 @@ impl Stored {
                 });
             }
         };
-        let length: usize = place.shape.iter().product();
-        let mut values = Vec::with_capacity(length);
-        let mut chunk = vec![0; CHUNK_BYTES.min(length * width)];
-        while values.len() < length {
-            let taken = chunk.len().min((length - values.len()) * width);
-            range.read(files, values.len() * width, &mut chunk[..taken])?;
+        let row = width * place.shape.iter().skip(1).product::<usize>();
+        let bytes = width * place.shape.iter().product::<usize>();
+        let rows = CHUNK_BYTES / row.max(1);
+        let mut chunk = vec![0; bytes.min(rows.max(1) * row)];
+        let mut values = Vec::new();
+        let mut start = 0;
+        while start < bytes {
+            let taken = chunk.len().min(bytes - start);
+            range.read(files, start, &mut chunk[..taken])?;
+            values.clear();
             convert(&chunk[..taken], &mut values);
+            take(&values);
+            start += taken;
         }
-        Ok(values)
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use ops::input_file;
 use ops::placeholder::{PREFIX_BYTES, Placeholder};
 use ops::text;
 use sha2::{Digest, Sha256};
-use std::{fmt, fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{fmt, fs::File, io, io::SeekFrom, os::unix::fs::FileExt, path::Path};
 
 /// What to do about a tokenizer that is a `spiece.model`.
 pub const CONVERT_PIECES: &str = "convert it with `python3 -c \"from transformers import AutoTokenizer as T; \
@@ -237,6 +237,11 @@ impl Blob {
         length.and_then(read).map_err(|source| ReadError::Open { file: self.name.clone(), source })
     }
 
+    /// Reads from the start.
+    pub fn reader(&self) -> BlobReader<'_> {
+        BlobReader { blob: self, at: 0 }
+    }
+
     /// All bytes as text, in whatever encoding they are.
     pub fn text(&self) -> Result<String, ReadError> {
         let bytes = self.read()?;
@@ -264,6 +269,37 @@ impl Blob {
     }
 }
 
+/// The bytes of a [`Blob`] for libraries that read streams.
+#[derive(Debug)]
+pub struct BlobReader<'a> {
+    blob: &'a Blob,
+    at: u64,
+}
+
+impl io::Read for BlobReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.blob.len().saturating_sub(self.at);
+        let taken = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if taken > 0 {
+            self.blob.read_at(self.at, &mut into[..taken])?;
+        }
+        self.at += taken as u64;
+        Ok(taken)
+    }
+}
+
+impl io::Seek for BlobReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(offset) => self.blob.len().checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -276,6 +312,20 @@ pub fn sha256_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_ends_with_the_bytes_and_seeks_within_them() {
+        use io::{Read, Seek};
+        let blob = Blob::held("abc", b"abcdef".to_vec());
+        let (mut reader, mut text) = (blob.reader(), String::new());
+        assert_eq!(reader.seek(SeekFrom::End(-4)).unwrap(), 2);
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "cdef");
+        assert_eq!(reader.seek(SeekFrom::Current(-5)).unwrap(), 1);
+        assert_eq!(reader.seek(SeekFrom::Start(9)).unwrap(), 9);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+        assert!(reader.seek(SeekFrom::Current(-10)).is_err());
+    }
 
     #[test]
     fn the_hash_of_held_bytes_is_that_of_the_standard() {

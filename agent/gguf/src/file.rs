@@ -88,6 +88,10 @@ impl File {
         Ok(Self { blob, metadata, tensors: found })
     }
 
+    pub(crate) fn blob(&self) -> &Blob {
+        &self.blob
+    }
+
     /// For errors.
     pub fn name(&self) -> &str {
         self.blob.name()
@@ -128,6 +132,16 @@ impl File {
         let mut values = Vec::with_capacity(tensor.rows() * tensor.columns());
         self.read_rows(tensor, |bytes| tensor.format.dequantize(bytes, &mut values))?;
         Ok(values)
+    }
+
+    /// The same in parts of whole rows.
+    pub fn read_values(&self, tensor: &Tensor, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+        let mut values = Vec::new();
+        self.read_rows(tensor, |bytes| {
+            values.clear();
+            tensor.format.dequantize(bytes, &mut values);
+            take(&values);
+        })
     }
 
     /// The blocks of a tensor as they are; `None` if its numbers are plain.

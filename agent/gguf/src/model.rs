@@ -8,6 +8,7 @@ use super::file::File;
 use super::metadata;
 use super::tensors::{self, Named};
 use super::tokenizer::{self, Tokens};
+use engine::files::Blob;
 use kernels::BlockMatrix;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -65,6 +66,11 @@ impl Model {
     /// For errors.
     pub fn name(&self) -> &str {
         self.file.name()
+    }
+
+    /// For readers of their own.
+    pub fn file(&self) -> &Blob {
+        self.file.blob()
     }
 
     /// The `config.json`.
@@ -147,6 +153,15 @@ impl Model {
     /// All values of a tensor in transformers' order.
     pub fn values(&self, name: &str) -> Option<Result<Vec<f32>, error::Error>> {
         self.tensors.get(name).map(|named| named.values(&self.file))
+    }
+
+    /// Passes the values of whole rows on, in transformers' order. `None` if there is no such tensor.
+    pub fn read_rows(
+        &self,
+        name: &str,
+        take: &mut dyn FnMut(&[f32]),
+    ) -> Option<Result<(), error::Error>> {
+        self.tensors.get(name).map(|named| named.read_rows(&self.file, take))
     }
 
     /// The blocks of a matrix as they are, its rows in transformers' order; `None` if the numbers are

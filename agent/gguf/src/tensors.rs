@@ -125,6 +125,15 @@ impl Named {
         Ok(self.ordered(&stored, self.count()))
     }
 
+    /// The same in parts of whole rows, if the file has them in this order.
+    pub(crate) fn read_rows(&self, file: &File, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+        if self.rows == Rows::AsStored {
+            return file.read_values(&self.tensor, take);
+        }
+        take(&self.values(file)?);
+        Ok(())
+    }
+
     /// A matrix's blocks, its rows in transformers' order; `None` if its numbers are plain, or for a
     /// vector, whose values are reordered one by one.
     pub(crate) fn blocks(&self, file: &File) -> Result<Option<BlockMatrix>, Error> {

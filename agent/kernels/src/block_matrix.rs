@@ -129,18 +129,34 @@ impl BlockMatrix {
         );
     }
 
-    /// Groups of 32 as ggml's `Q4_0` and `Q8_0` have them (`quantize_row_q4_0_ref` and
+    /// No rows yet, with space for `outputs` of them, which [`BlockMatrix::quantize`] appends.
+    pub(super) fn with_capacity(quants_as: Quants, inputs: usize, outputs: usize) -> Self {
+        let padded = inputs.next_multiple_of(GROUP);
+        let zero = if quants_as == Quants::Nibbles { 8 } else { 128 };
+        Self {
+            quants_as,
+            coefficients: Coefficients::Scale { zero },
+            inputs: padded,
+            quants: Vec::with_capacity(outputs * padded),
+            halves: Vec::with_capacity(outputs * padded / GROUP),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Appends rows of `inputs` values: groups of 32 as ggml's `Q4_0` and `Q8_0` have them (`quantize_row_q4_0_ref` and
     /// `quantize_row_q8_0_ref`), of rows padded with zeros. Scales saturate at the largest f16.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "in the range of a quant by construction"
     )]
-    pub(super) fn quantize(quants_as: Quants, inputs: usize, values: &[f32]) -> Self {
-        let padded = inputs.next_multiple_of(GROUP);
-        let outputs = values.len() / inputs;
-        let mut quants = vec![0; outputs * padded];
-        let mut halves = vec![0; outputs * padded / GROUP];
+    pub(super) fn quantize(&mut self, inputs: usize, values: &[f32]) {
+        let (padded, quants_as) = (self.inputs, self.quants_as);
+        let (first, rows) = (self.outputs(), values.len() / inputs);
+        self.quants.resize((first + rows) * padded, 0);
+        self.halves.resize((first + rows) * padded / GROUP, 0);
+        let (quants, halves) =
+            (&mut self.quants[first * padded..], &mut self.halves[first * padded / GROUP..]);
         (quants.par_chunks_exact_mut(padded))
             .zip(halves.par_chunks_exact_mut(padded / GROUP))
             .zip(values.par_chunks_exact(inputs))
@@ -165,9 +181,6 @@ impl BlockMatrix {
                     }
                 }
             });
-        let zero = if quants_as == Quants::Nibbles { 8 } else { 128 };
-        let coefficients = Coefficients::Scale { zero };
-        Self { quants_as, coefficients, inputs: padded, quants, halves, bytes: Vec::new() }
     }
 
     /// Appends the rows of a matrix of the same form.

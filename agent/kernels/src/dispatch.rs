@@ -40,6 +40,11 @@ impl Storage {
         [Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Q4, Self::Q8];
     pub const COUNT: usize = 6;
 
+    /// Whether weights are quants in groups of 32 with a scale each.
+    pub fn is_blocks(self) -> bool {
+        self.quants().is_some()
+    }
+
     /// For blocks of quants.
     pub(super) fn quants(self) -> Option<Quants> {
         match self {

@@ -6,6 +6,7 @@ use super::block_matrix::{BlockMatrix, Part};
 use super::dispatch::{Dispatch, Storage};
 use half::{bf16, f16};
 use rayon::prelude::*;
+use std::convert::Infallible;
 
 /// How the rows of a matrix are arranged in panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +74,14 @@ impl Weights {
         values: &[f32],
     ) -> Self {
         assert_eq!(values.len(), outputs * inputs, "{outputs} x {inputs}");
-        if let Some(quants_as) = storage.quants() {
-            let matrix = BlockMatrix::quantize(quants_as, inputs, values);
-            return Self::blocks_of(dispatch, layout, inputs, vec![matrix])
-                .expect("one matrix has one form");
+        if storage.is_blocks() {
+            let take_all = |quantize: &mut dyn FnMut(&[f32])| {
+                quantize(values);
+                Ok::<_, Infallible>(())
+            };
+            let Ok(weights) =
+                Self::pack_parts(dispatch, storage, layout, (outputs, inputs), take_all);
+            return weights;
         }
         let columns = dispatch.columns();
         let panels = layout.panels(outputs, columns);
@@ -124,6 +129,23 @@ impl Weights {
             panels,
             parts: Vec::new(),
         }
+    }
+
+    /// Quantizes and packs rows, `[outputs, inputs]`, which `read` hands over in parts of whole rows, so
+    /// that their values needn't be held at once. Panics if the storage is not of blocks.
+    pub fn pack_parts<E>(
+        dispatch: &'static Dispatch,
+        storage: Storage,
+        layout: Layout,
+        (outputs, inputs): (usize, usize),
+        read: impl FnOnce(&mut dyn FnMut(&[f32])) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let quants_as = storage.quants().expect("a storage of blocks");
+        let mut matrix = BlockMatrix::with_capacity(quants_as, inputs, outputs);
+        read(&mut |values| matrix.quantize(inputs, values))?;
+        assert_eq!(matrix.outputs(), outputs, "rows");
+        let weights = Self::blocks_of(dispatch, layout, inputs, vec![matrix]);
+        Ok(weights.expect("one matrix has one form"))
     }
 
     /// With a bias, one for each output. Panics for gated weights.

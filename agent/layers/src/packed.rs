@@ -28,6 +28,12 @@ impl StoredAs {
             },
         };
         let inputs = tensors.inputs(&names[0]);
+        if storage.is_blocks() {
+            let outputs = names.iter().map(|name| tensors.outputs(name)).sum();
+            return Weights::pack_parts(dispatch, storage, layout, (outputs, inputs), |take| {
+                names.iter().try_for_each(|name| tensors.read_rows(name, take))
+            });
+        }
         let values = tensors.stacked(names)?;
         let shape = (values.len() / inputs, inputs);
         Ok(Weights::pack(dispatch, storage, layout, shape, &values))

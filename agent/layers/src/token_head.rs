@@ -37,10 +37,10 @@ impl TokenHead {
         Self::with_head(dispatch, storage, shape, head, bias)
     }
 
-    /// A head without a bias of packed blocks. One that an adapter changes is f32.
-    pub fn of(weights: Weights) -> Self {
+    /// A head without a bias of packed blocks. One that an adapter changes is packed as `adapted`.
+    pub fn of(weights: Weights, adapted: Storage) -> Self {
         let (dispatch, shape) = (weights.dispatch(), (weights.outputs(), weights.inputs()));
-        Self::with_head(dispatch, Storage::F32, shape, Head::of(weights), None)
+        Self::with_head(dispatch, adapted, shape, Head::of(weights), None)
     }
 
     fn with_head(

@@ -29,8 +29,12 @@ pub(super) fn check_levels(models: &[Model], targets: &[Target]) -> Vec<String> 
             if let Some(size) = target.batch_sizes.iter().find(|size| **size != 1) {
                 problems.push(format!("{name} runs on engine candle, which computes one request at a time: batch_sizes of {here} must be [1], found {size}; to measure others with engine native, declare another target for them, and set targets of each model"));
             }
-            if let Some(dtype) = target.dtypes.iter().find(|dtype| **dtype != Dtype::F32) {
-                problems.push(format!("{name} runs on engine candle, which computes in f32: dtypes of {here} must be [\"f32\"], found {dtype}; to measure others with engine native, declare another target for them, and set targets of each model"));
+            let computes = |dtype: &Dtype| EngineName::DTYPES_OF_CANDLE.contains(dtype);
+            if let Some(dtype) = target.dtypes.iter().find(|dtype| !computes(dtype)) {
+                problems.push(format!("{name} runs on engine candle, which computes in f32, or with the blocks of a GGUF file: dtypes of {here} must be \"f32\" or \"gguf\", found {dtype}; to measure others with engine native, declare another target for them, and set targets of each model"));
+            }
+            if model.adapter.is_some() && target.dtypes.contains(&Dtype::Gguf) {
+                problems.push(format!("{name} runs on engine candle, which can't merge an adapter into the blocks of a GGUF file: remove dtype gguf of {here}, or use engine native"));
             }
         }
     }
@@ -51,9 +55,6 @@ pub(super) fn check_model(model: &Model, asked: &Settings) -> Vec<String> {
     }
     if model.adapter.is_some() && model.adapter_mode == AdapterMode::Unmerged {
         problems.push(format!("{name} runs on engine candle, which has no unmerged adapters: set adapter_mode = \"merged\", or use engine native"));
-    }
-    if model.id.ends_with(".gguf") {
-        problems.push(format!("{name} runs on engine candle, which reads no GGUF files: use the model's safetensors files, or engine native"));
     }
     problems
 }

@@ -264,11 +264,15 @@ fn head(
     let Checkpoint { config, tensors } = checkpoint;
     let name = tensors.head();
     let storage = match form {
+        StoredAs::Storage(storage) if storage.is_blocks() => {
+            let weights = form.pack(tensors, dispatch, Layout::Plain, &[name.to_owned()])?;
+            return Ok(TokenHead::of(weights, storage));
+        }
         StoredAs::Storage(storage) => storage,
         StoredAs::File => {
             let names = [name.to_owned()];
             if let Some(weights) = pack_blocks(tensors, dispatch, Layout::Plain, &names)? {
-                return Ok(TokenHead::of(weights));
+                return Ok(TokenHead::of(weights, Storage::F32));
             }
             tensors.exact_storage(name)
         }

@@ -19,7 +19,9 @@ fn on_candle(folder: &Path) -> EngineSpec {
 }
 
 fn load_on_candle(folder: &Path) -> LanguageModel {
-    open(&on_candle(folder)).unwrap().load(2).unwrap()
+    // Parts of Qwen3 have the threads of the process.
+    let threads = candle_core::utils::barrier_pool().n_workers() + 1;
+    open(&on_candle(folder)).unwrap().load(threads).unwrap()
 }
 
 #[test]
@@ -103,14 +105,34 @@ fn what_candle_is_known_to_do_wrong_is_noted() {
 #[test]
 fn what_candle_cannot_do_is_refused_by_name() {
     let t5 = on_candle(&folder(MODELS[0]));
-    let gguf = concat!(env!("CARGO_MANIFEST_DIR"), "/gguf/tests/smollm.gguf");
+    let gguf = |name: &str| format!("{}/gguf/tests/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
     for (spec, words) in [
-        (EngineSpec { dtype: Dtype::Int8, ..t5.clone() }, "set dtype f32 instead of int8"),
+        (EngineSpec { dtype: Dtype::Int8, ..t5.clone() }, "set dtype f32 or gguf instead of int8"),
         (
             EngineSpec { model: "dummy:bart-base".to_owned(), ..t5.clone() },
             "engine candle has no model_type `bart`: expected t5, qwen2, qwen3, llama",
         ),
-        (EngineSpec { model: gguf.to_owned(), ..t5.clone() }, "engine candle reads no GGUF files"),
+        (
+            EngineSpec {
+                dtype: Dtype::Gguf,
+                ..on_candle(&Fixture::<Causal>::committed("causal", "qwen2").folder)
+            },
+            "dtype `gguf` is not supported for",
+        ),
+        (
+            EngineSpec {
+                model: gguf("smollm"),
+                dtype: Dtype::Gguf,
+                adapter: Some("a".to_owned()),
+                ..t5.clone()
+            },
+            "engine candle can't merge an adapter into the blocks of a GGUF file",
+        ),
+        (
+            // It has Llama 3's scaling of rotary angles.
+            EngineSpec { model: gguf("llama"), dtype: Dtype::Gguf, ..t5.clone() },
+            "engine candle ignores rope_scaling of",
+        ),
         (
             EngineSpec {
                 engine: EngineName::Candle,

@@ -175,7 +175,7 @@ fn engines_are_a_factor_whose_levels_are_models_compared_with_the_first() {
         (
             "[factors]\n",
             "[factors]\ndtypes = [\"f32\", \"int8\"]\n",
-            "tiny-candle runs on engine candle, which computes in f32: dtypes of here must be [\"f32\"], found int8",
+            "tiny-candle runs on engine candle, which computes in f32, or with the blocks of a GGUF file: dtypes of here must be \"f32\" or \"gguf\", found int8",
         ),
         (
             "[factors]\n",
@@ -193,9 +193,9 @@ fn engines_are_a_factor_whose_levels_are_models_compared_with_the_first() {
             "tiny-candle runs on engine candle, which has no unmerged adapters: set adapter_mode = \"merged\"",
         ),
         (
-            "id = \"builtin:tiny\"",
-            "id = \"./tiny.gguf\"",
-            "tiny-candle runs on engine candle, which reads no GGUF files",
+            "[\"native\", \"candle\"]\n",
+            "[\"native\", \"candle\"]\ndtypes = [\"gguf\"]\n[[model]]\nname = \"lora\"\nid = \"./a.gguf\"\nadapter = \"./a\"\nengine = \"candle\"\n",
+            "lora runs on engine candle, which can't merge an adapter into the blocks of a GGUF file",
         ),
         ("\"candle\"]", "\"vllm\"]", "native, candle"),
         ("\"candle\"]", "\"native\"]", "duplicate"),

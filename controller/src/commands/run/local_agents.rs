@@ -166,6 +166,8 @@ impl AgentCommand {
             .args(["join", "--controller", &self.controller, "--target", &self.target])
             .args(["--threads", &self.threads.to_string(), "--token-file", "-"])
             .args(&self.access)
+            // Engine candle has threads of its own.
+            .env("CANDLE_NUM_THREADS", self.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
