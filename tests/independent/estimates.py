@@ -258,6 +258,8 @@ def check_cell(check, name, found, rows):
 
 def check_phases(check, name, found, rows):
     """Prompt tokens until the last first token of each batch, and the tokens after the first ones in the rest."""
+    is_sequential = rows[0]["scenario"] in ("offline", "single_stream")
+    check.same(f"{name}: known", float(found is not None), float(is_sequential and all(r["ttft_ns"] is not None for r in rows if r["ok"])))
     if found is None:
         return
     sums = []

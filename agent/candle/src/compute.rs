@@ -123,7 +123,7 @@ impl OneRow {
         threads: usize,
     ) -> Result<Self, Error> {
         if settings.has_own_threads() {
-            let found = candle_core::utils::barrier_pool().n_workers() + 1;
+            let found = super::own_threads();
             if found != threads {
                 return Err(Error::OwnThreads { found, asked: threads });
             }

@@ -48,6 +48,12 @@ impl From<generation::Error> for Error {
     }
 }
 
+/// The threads that candle computes blocks and the attention of Qwen3 with, whoever calls it.
+pub fn own_threads() -> usize {
+    // The caller works as well.
+    candle_core::utils::barrier_pool().n_workers() + 1
+}
+
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Checks the files of a model of this type, except the values of its weights.

@@ -143,8 +143,8 @@ impl BlockMatrix {
         }
     }
 
-    /// Appends rows of `inputs` values: groups of 32 as ggml's `Q4_0` and `Q8_0` have them (`quantize_row_q4_0_ref` and
-    /// `quantize_row_q8_0_ref`), of rows padded with zeros. Scales saturate at the largest f16.
+    /// Appends rows of `inputs` values, padded with zeros, in groups of 32 as ggml's `Q4_0` and `Q8_0` have
+    /// them (`quantize_row_q4_0_ref` and `quantize_row_q8_0_ref`). Scales saturate at the largest f16.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

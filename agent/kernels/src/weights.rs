@@ -6,7 +6,6 @@ use super::block_matrix::{BlockMatrix, Part};
 use super::dispatch::{Dispatch, Storage};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use std::convert::Infallible;
 
 /// How the rows of a matrix are arranged in panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +73,10 @@ impl Weights {
         values: &[f32],
     ) -> Self {
         assert_eq!(values.len(), outputs * inputs, "{outputs} x {inputs}");
-        if storage.is_blocks() {
-            let take_all = |quantize: &mut dyn FnMut(&[f32])| {
-                quantize(values);
-                Ok::<_, Infallible>(())
-            };
-            let Ok(weights) =
-                Self::pack_parts(dispatch, storage, layout, (outputs, inputs), take_all);
-            return weights;
+        if let Some(quants_as) = storage.quants() {
+            let mut matrix = BlockMatrix::with_capacity(quants_as, inputs, outputs);
+            matrix.quantize(inputs, values);
+            return Self::of_matrix(dispatch, layout, inputs, matrix);
         }
         let columns = dispatch.columns();
         let panels = layout.panels(outputs, columns);
@@ -144,8 +139,17 @@ impl Weights {
         let mut matrix = BlockMatrix::with_capacity(quants_as, inputs, outputs);
         read(&mut |values| matrix.quantize(inputs, values))?;
         assert_eq!(matrix.outputs(), outputs, "rows");
+        Ok(Self::of_matrix(dispatch, layout, inputs, matrix))
+    }
+
+    fn of_matrix(
+        dispatch: &'static Dispatch,
+        layout: Layout,
+        inputs: usize,
+        matrix: BlockMatrix,
+    ) -> Self {
         let weights = Self::blocks_of(dispatch, layout, inputs, vec![matrix]);
-        Ok(weights.expect("one matrix has one form"))
+        weights.expect("one matrix has one form")
     }
 
     /// With a bias, one for each output. Panics for gated weights.

@@ -34,9 +34,16 @@ struct Measured {
     time: Timed,
 }
 
+impl Measured {
+    /// `None` for a batch that took no time.
+    fn of(run: (u32, u32), time: Timed) -> Option<Self> {
+        (time.seconds > 0.0).then_some(Self { run, time })
+    }
+}
+
 impl OfSize {
-    /// Those of open loops alone if they are enough: after a pause, a processor and its caches are slower
-    /// than back to back, and the instances of a fleet pause.
+    /// Those of open loops alone if they are enough: a batch takes longer after a pause than back to back,
+    /// and the instances of a fleet pause.
     fn used(&self) -> impl Iterator<Item = &Measured> {
         let has_enough = self.open.len() >= LEAST_OPEN_TIMES;
         let closed = if has_enough { &[] } else { self.closed.as_slice() };
@@ -104,7 +111,8 @@ impl BatchTimes {
                 let is_possible = batch.iter().all(|row| row.end_ns() > begin_ns);
                 if is_possible {
                     let time = Timed::of(batch.iter().copied(), end_ns - begin_ns);
-                    self.add_one(batch.len(), |of| &mut of.open, (cell, oldest.run), time);
+                    let to = self.by_size.entry(batch.len()).or_default();
+                    to.open.extend(Measured::of((cell, oldest.run), time));
                 }
                 free_ns = end_ns;
                 left = later;
@@ -113,19 +121,7 @@ impl BatchTimes {
     }
 
     fn add(&mut self, size: usize, run: (u32, u32), time: Timed) {
-        self.add_one(size, |of| &mut of.closed, run, time);
-    }
-
-    fn add_one(
-        &mut self,
-        size: usize,
-        to: fn(&mut OfSize) -> &mut Vec<Measured>,
-        run: (u32, u32),
-        time: Timed,
-    ) {
-        if time.seconds > 0.0 {
-            to(self.by_size.entry(size).or_default()).push(Measured { run, time });
-        }
+        self.by_size.entry(size).or_default().closed.extend(Measured::of(run, time));
     }
 
     /// Adds the times of other cells.

@@ -19,9 +19,7 @@ fn on_candle(folder: &Path) -> EngineSpec {
 }
 
 fn load_on_candle(folder: &Path) -> LanguageModel {
-    // Parts of Qwen3 have the threads of the process.
-    let threads = candle_core::utils::barrier_pool().n_workers() + 1;
-    open(&on_candle(folder)).unwrap().load(threads).unwrap()
+    open(&on_candle(folder)).unwrap().load(candle::own_threads()).unwrap()
 }
 
 #[test]

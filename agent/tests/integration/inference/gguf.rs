@@ -2,7 +2,7 @@
 //! too: `tools/make_gguf_logits.py` made the files and the logits, and says how.
 
 use super::fixture::{decode_ids, open, spec};
-use super::logits::{Distance, Forced, forced_logits};
+use super::logits::{Distance, Forced, deviation, forced_logits};
 use causal::checkpoint::Checkpoint;
 use causal::config::Config;
 use causal::cpu::CpuModel;
@@ -57,6 +57,15 @@ impl Case {
         let (prompt, decoder_ids) = (self.ids[..=first].to_vec(), self.ids[first..].to_vec());
         [Forced { prompt, decoder_ids, logits: logits.to_vec() }]
     }
+
+    /// The tokens before each of the logits, and those logits.
+    fn prompts<'a>(
+        &'a self,
+        logits: &'a [Vec<f32>],
+    ) -> impl Iterator<Item = (Vec<u32>, &'a Vec<f32>)> {
+        let first = self.ids.len() - logits.len();
+        (first..self.ids.len()).map(|last| self.ids[..=last].to_vec()).zip(logits)
+    }
 }
 
 /// The largest logit and how far the second is behind, in standard deviations of all.
@@ -107,10 +116,10 @@ fn logits_of_given_files_are_those_of_llama_cpp() {
     let mut files = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let Ok(case) = std::fs::read(path.with_extension("json")) else { continue };
         if path.extension().is_none_or(|extension| extension != "gguf") {
             continue;
         }
+        let Ok(case) = std::fs::read(path.with_extension("json")) else { continue };
         let case: Case = serde_json::from_slice(&case).unwrap();
         let checkpoint = checkpoint(&std::fs::read(&path).unwrap());
         let mut model = CpuModel::load(&checkpoint, Dtype::Gguf, Dispatch::best(), 2).unwrap();
@@ -142,26 +151,18 @@ fn logits_of_given_files_are_those_of_llama_cpp() {
     assert!(files > 0, "no file with logits");
 }
 
-fn deviation(values: &[f32]) -> f32 {
-    let n = values.len() as f32;
-    let mean = values.iter().sum::<f32>() / n;
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / n).sqrt()
-}
-
 /// The engine candle with the blocks of a file.
 fn on_candle(name: &str, dtype: Dtype) -> LanguageModel {
     let path = path(&format!("{name}.gguf"));
     let spec = EngineSpec { engine: EngineName::Candle, dtype, ..spec(path.to_str().unwrap()) };
-    open(&spec).unwrap().load(candle_core::utils::barrier_pool().n_workers() + 1).unwrap()
+    open(&spec).unwrap().load(candle::own_threads()).unwrap()
 }
 
 #[test]
 fn tokens_that_candle_computes_from_blocks_are_those_of_llama_cpp() {
     for (name, case) in cases() {
         let mut model = on_candle(&name, Dtype::Gguf);
-        let first = case.ids.len() - case.logits.len();
-        for (place, theirs) in case.logits.iter().enumerate() {
-            let prompt = case.ids[..=first + place].to_vec();
+        for (place, (prompt, theirs)) in case.prompts(&case.logits).enumerate() {
             let found = decode_ids(&mut model, &[prompt], 1).remove(0);
             let (expected, gap) = best_two(theirs);
             assert!(
@@ -170,7 +171,7 @@ fn tokens_that_candle_computes_from_blocks_are_those_of_llama_cpp() {
             );
         }
         // With keys and values in the cache, after those of other prompts.
-        let prompt = case.ids[..first].to_vec();
+        let prompt = case.ids[..case.ids.len() - case.logits.len()].to_vec();
         let tokens = decode_ids(&mut model, std::slice::from_ref(&prompt), 8).remove(0);
         for (place, token) in tokens.iter().enumerate() {
             let whole = [&prompt[..], &tokens[..place]].concat();
@@ -183,9 +184,8 @@ fn tokens_that_candle_computes_from_blocks_are_those_of_llama_cpp() {
 fn candle_computes_in_f32_with_the_values_of_a_file() {
     for (name, case) in cases() {
         let mut model = on_candle(&name, Dtype::F32);
-        let first = case.ids.len() - case.of_values.len();
-        for (place, theirs) in case.of_values.iter().enumerate() {
-            let found = decode_ids(&mut model, &[case.ids[..=first + place].to_vec()], 1);
+        for (place, (prompt, theirs)) in case.prompts(&case.of_values).enumerate() {
+            let found = decode_ids(&mut model, &[prompt], 1);
             assert_eq!(found, [[best_two(theirs).0]], "{name}: token {place}");
         }
     }

@@ -79,15 +79,19 @@ impl Distance {
     pub(super) fn between(found: &[Vec<Vec<f32>>], cases: &[Forced]) -> Self {
         let values: Vec<f32> =
             cases.iter().flat_map(|case| &case.logits).flatten().copied().collect();
-        let count = values.len() as f32;
-        let mean = values.iter().sum::<f32>() / count;
-        let deviation =
-            (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
+        let (count, deviation) = (values.len() as f32, deviation(&values));
         let apart = found.iter().flatten().flatten().zip(&values).map(|(x, y)| (x - y).abs());
         let (largest, sum) =
             apart.fold((0.0_f32, 0.0), |(largest, sum), apart| (largest.max(apart), sum + apart));
         Self { largest: largest / deviation, mean: sum / deviation / count }
     }
+}
+
+/// The standard deviation.
+pub(super) fn deviation(values: &[f32]) -> f32 {
+    let count = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt()
 }
 
 fn distance(compute: &mut dyn Compute, model: &str) -> Distance {
