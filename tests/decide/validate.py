@@ -24,7 +24,8 @@ from pathlib import Path
 PATTERNS = ("steady", "bursty", "daily")
 # Mean load of each process; the day's peak is 1.8 times its mean.
 LOADS = {"steady": 0.6, "bursty": 0.4, "daily": 0.45}
-MAX_NEW_TOKENS = 64
+# Of each answer. A short request would take no longer than what the client and nginx do for it on the same cores.
+NEW_TOKENS = 128
 QUEUE = 256
 # Of the agent whose batch times are measured.
 CURVES_LOAD = 0.5
@@ -37,7 +38,7 @@ name = "curves"
 seed = 7
 [dataset]
 source = "builtin:dialogues"
-samples = 240
+samples = 120
 [[model]]
 name = "tiny"
 id = "builtin:tiny"
@@ -46,6 +47,7 @@ batch_sizes = [1]
 scenarios = ["{scenario}"]
 [generation]
 max_new_tokens = {tokens}
+min_new_tokens = {tokens}
 [protocol]
 runs = {runs}
 warmup = 5
@@ -66,7 +68,7 @@ samples = {requests}
 name = "served"
 id = "{url}"
 [model.endpoint]
-request = {{ inputs = "{{prompt}}", parameters = {{ max_new_tokens = "{{max_new_tokens}}" }} }}
+request = {{ inputs = "{{prompt}}", parameters = {{ max_new_tokens = "{{max_new_tokens}}", min_new_tokens = {tokens} }} }}
 answer = "/0/generated_text"
 timeout = "120s"
 [factors]
@@ -212,7 +214,7 @@ def predicted(programs, folder, curves, limit_ms, processes, seed):
 
 
 def measured(programs, folder, url, limit_ms, requests, seed):
-    matrix = REPLAY.format(url=url, limit_ms=limit_ms, requests=requests, seed=seed, tokens=MAX_NEW_TOKENS)
+    matrix = REPLAY.format(url=url, limit_ms=limit_ms, requests=requests, seed=seed, tokens=NEW_TOKENS)
     (folder / "replay.toml").write_text(matrix)
     options = ["--quiet", "--data-dir", "data", "--output", "replay.json"]
     controller(programs, "run", "replay.toml", *options, folder=folder)
@@ -229,7 +231,7 @@ def measure_curves(programs, folder, output):
     """Batch times under a load, in `output`; the mean of them back to back, in seconds."""
 
     def mean_ms(scenario, runs, load):
-        matrix = CURVES.format(scenario=scenario, runs=runs, load=load, tokens=MAX_NEW_TOKENS)
+        matrix = CURVES.format(scenario=scenario, runs=runs, load=load, tokens=NEW_TOKENS)
         (folder / "curves.toml").write_text(matrix)
         options = ["--quiet", "--data-dir", "data", "--output", output]
         controller(programs, "run", "curves.toml", *options, folder=folder)

@@ -1,7 +1,8 @@
 //! Predictions of cells that were measured: the same rate, queue and batching, with batch times of the other cells.
 
+use super::batch_times::BatchTimes;
 use super::candidate::{Measurements, Offered, OpenCell};
-use super::curve::{BatchTimes, Curve};
+use super::curve::Curve;
 use super::prediction::Predicted;
 use super::simulation::{
     Batching, Fleet, Latencies, Policy, Routing, StartUp, WithoutInstance, simulate,

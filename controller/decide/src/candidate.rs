@@ -1,6 +1,6 @@
 //! What a fleet can be made of: a model on a target with a largest batch size, from the cells of a campaign.
 
-use super::curve::{BatchTimes, OpenLoop};
+use super::batch_times::{BatchTimes, OpenLoop};
 use cost::ranking::Because;
 use matrix::Batching;
 use results::parquet::read::SamplesRead;

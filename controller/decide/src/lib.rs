@@ -5,9 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod batch_times;
 pub mod calibration;
 pub mod candidate;
-pub mod curve;
+mod curve;
 pub mod decision;
 pub mod manifests;
 pub mod options;

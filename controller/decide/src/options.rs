@@ -270,7 +270,6 @@ impl<'a> Planned<'a> {
                 let policy = match given.platform {
                     Platform::Sagemaker => Policy::SageMaker(SageMakerTracking {
                         target_rate,
-                        scale_out_cooldown_s: f64::from(COOLDOWN_S),
                         scale_in_cooldown_s: f64::from(COOLDOWN_S),
                     }),
                     Platform::Kubernetes => Policy::Kubernetes(Hpa {

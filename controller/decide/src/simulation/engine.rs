@@ -77,6 +77,8 @@ struct Instance {
     batch: Vec<Request>,
     /// When its batch ends; `None` while it is free.
     busy_until_s: Option<f64>,
+    /// When its last batch ended, or it became ready.
+    free_since_s: f64,
     /// When a timer fires, if one is set.
     timer_s: Option<f64>,
     billed_from_s: f64,
@@ -254,6 +256,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             queue: VecDeque::new(),
             batch: Vec::new(),
             busy_until_s: None,
+            free_since_s: 0.0,
             timer_s: None,
             billed_from_s,
         });
@@ -376,7 +379,8 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             Type::Base => self.times.base,
             Type::Scaled => self.times.scaled,
         };
-        let seconds = times.seconds(Batch::of(instance.batch.iter()), &mut self.rng);
+        let batch = Batch::of(instance.batch.iter(), now_s - instance.free_since_s);
+        let seconds = times.seconds(batch, &mut self.rng);
         instance.busy_until_s = Some(now_s + seconds);
         self.schedule(now_s + seconds, Kind::Free(index));
         let counted_s = (self.fleet.span_s - now_s).clamp(0.0, seconds);
@@ -423,6 +427,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         instance.batch = batch;
         instance.batch.clear();
         instance.busy_until_s = None;
+        instance.free_since_s = now_s;
         if instance.state == State::Draining && instance.queue.is_empty() {
             self.end(index, now_s);
         } else {
@@ -436,6 +441,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             return;
         }
         instance.state = State::Ready;
+        instance.free_since_s = now_s;
         let of = instance.of;
         let present = self.present(of);
         present.starting -= 1;

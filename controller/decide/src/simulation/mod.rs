@@ -28,14 +28,16 @@ pub struct Batch {
     pub size: usize,
     /// The mean length of their prompts in tokens; `None` if one is unknown.
     pub prompt_tokens: Option<f64>,
+    /// Since the instance ended its last batch or became ready, in seconds; 0 if the batch follows at once.
+    pub pause_s: f64,
 }
 
 impl Batch {
-    fn of<'a>(requests: impl ExactSizeIterator<Item = &'a Request>) -> Self {
+    fn of<'a>(requests: impl ExactSizeIterator<Item = &'a Request>, pause_s: f64) -> Self {
         let size = requests.len();
         let add = |sum: f64, one: &Request| Some(sum + f64::from(one.prompt_tokens?));
         let sum = { requests }.try_fold(0.0, add);
-        Self { size, prompt_tokens: sum.map(|sum| sum / size as f64) }
+        Self { size, prompt_tokens: sum.map(|sum| sum / size as f64), pause_s }
     }
 }
 

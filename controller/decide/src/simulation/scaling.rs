@@ -19,13 +19,13 @@ pub enum Policy {
 ///
 /// Application Auto Scaling publishes neither its alarms' thresholds nor its steps as a contract. What is simulated is
 /// what its alarms show: scale out in proportion after 3 minutes above the target, scale in after 15 minutes below
-/// 90 % of it. Without a ready instance there is no metric: an alarm on failed requests, evaluated each minute, adds the
+/// 90 % of it. A cooldown blocks scaling in after scaling in alone: while that of a scale-out lasts, a larger one is
+/// possible, and a smaller one would add nothing. Without a ready instance there is no metric: an alarm on failed requests, evaluated each minute, adds the
 /// first one. The last one is removed after 15 minutes without a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SageMakerTracking {
     /// Requests per second of one instance.
     pub target_rate: f64,
-    pub scale_out_cooldown_s: f64,
     pub scale_in_cooldown_s: f64,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Scaler<'a> {
     below: u32,
     /// Minutes without a request.
     idle: u32,
-    last_s: Option<f64>,
+    last_in_s: Option<f64>,
     /// Requests of the last evaluations.
     recent: VecDeque<u64>,
     /// When, and how many instances the autoscaler wanted.
@@ -129,7 +129,7 @@ impl<'a> Scaler<'a> {
             above: 0,
             below: 0,
             idle: 0,
-            last_s: None,
+            last_in_s: None,
             recent: VecDeque::new(),
             recommended: VecDeque::new(),
             needed: usize::MAX,
@@ -170,19 +170,15 @@ impl<'a> Scaler<'a> {
         self.above = if by_instance > rule.target_rate { self.above + 1 } else { 0 };
         let is_low = by_instance < IN_THRESHOLD * rule.target_rate;
         self.below = if is_low { self.below + 1 } else { 0 };
-        let rests = |cooldown_s: f64| self.last_s.is_some_and(|at| seen.now_s < at + cooldown_s);
-        let wanted = if self.above >= OUT_MINUTES && !rests(rule.scale_out_cooldown_s) {
-            needed.max(seen.wanted)
-        } else if self.below >= IN_MINUTES && !rests(rule.scale_in_cooldown_s) {
-            needed.min(seen.wanted)
-        } else {
-            seen.wanted
-        };
-        if wanted != seen.wanted {
-            self.last_s = Some(seen.now_s);
-            (self.above, self.below) = (0, 0);
+        let rests = self.last_in_s.is_some_and(|at| seen.now_s < at + rule.scale_in_cooldown_s);
+        if self.above >= OUT_MINUTES {
+            return needed.max(seen.wanted);
         }
-        wanted
+        if self.below >= IN_MINUTES && !rests && needed < seen.wanted {
+            self.last_in_s = Some(seen.now_s);
+            return needed;
+        }
+        seen.wanted
     }
 
     fn kubernetes(&mut self, rule: Hpa, seen: &Seen) -> usize {
@@ -223,11 +219,8 @@ mod tests {
 
     #[test]
     fn target_tracking_adds_after_three_minutes_and_removes_after_fifteen() {
-        let policy = Policy::SageMaker(SageMakerTracking {
-            target_rate: 2.0,
-            scale_out_cooldown_s: 300.0,
-            scale_in_cooldown_s: 300.0,
-        });
+        let policy =
+            Policy::SageMaker(SageMakerTracking { target_rate: 2.0, scale_in_cooldown_s: 300.0 });
         let mut scaler = Scaler::new(&policy, 0.0, (1, 10), 0.0);
         assert_eq!(scaler.wanted(&seen(1, 7.0, 2)), 2);
         assert_eq!(scaler.wanted(&seen(2, 7.0, 2)), 2);
@@ -240,12 +233,36 @@ mod tests {
     }
 
     #[test]
+    fn more_load_scales_out_during_a_cooldown_and_less_load_waits_for_its_end() {
+        let policy =
+            Policy::SageMaker(SageMakerTracking { target_rate: 2.0, scale_in_cooldown_s: 300.0 });
+        let mut scaler = Scaler::new(&policy, 0.0, (1, 10), 0.0);
+        for minute in 1..=2 {
+            scaler.wanted(&seen(minute, 7.0, 2));
+        }
+        assert_eq!(scaler.wanted(&seen(3, 7.0, 2)), 4);
+        // The two new ones start; the load grows on.
+        let starting = Seen { ready: 2, ..seen(4, 11.0, 4) };
+        assert_eq!(scaler.wanted(&starting), 6);
+        for minute in 5..19 {
+            assert_eq!(scaler.wanted(&seen(minute, 7.0, 6)), 6, "minute {minute}");
+        }
+        assert_eq!(scaler.wanted(&seen(19, 7.0, 6)), 4);
+        for minute in 20..24 {
+            assert_eq!(scaler.wanted(&seen(minute, 1.0, 4)), 4, "minute {minute}");
+        }
+        assert_eq!(scaler.wanted(&seen(24, 1.0, 4)), 1, "the alarm lasts");
+        // During the cooldown of minute 24.
+        for minute in 25..27 {
+            assert_eq!(scaler.wanted(&seen(minute, 5.0, 1)), 1, "minute {minute}");
+        }
+        assert_eq!(scaler.wanted(&seen(27, 5.0, 1)), 3);
+    }
+
+    #[test]
     fn the_last_instance_leaves_after_15_idle_minutes_and_a_failed_request_brings_it_back() {
-        let policy = Policy::SageMaker(SageMakerTracking {
-            target_rate: 2.0,
-            scale_out_cooldown_s: 300.0,
-            scale_in_cooldown_s: 300.0,
-        });
+        let policy =
+            Policy::SageMaker(SageMakerTracking { target_rate: 2.0, scale_in_cooldown_s: 300.0 });
         let mut scaler = Scaler::new(&policy, 0.0, (0, 10), 0.0);
         for minute in 1..20 {
             let rate = if minute == 4 { 0.1 } else { 0.0 };

@@ -68,9 +68,12 @@ pub fn simulate_serverless<B: BatchTime>(
             outcome.rejected += 1;
             continue;
         }
-        let start_s = if idle.pop_back().is_some() { 0.0 } else { endpoint.cold_start_s };
+        let (start_s, pause_s) = match idle.pop_back() {
+            Some(since_s) => (0.0, at_s - since_s),
+            None => (endpoint.cold_start_s, 0.0),
+        };
         outcome.during_start += u64::from(start_s > 0.0);
-        let needed_s = time.seconds(Batch::of([request].iter()), &mut rng);
+        let needed_s = time.seconds(Batch::of([request].iter(), pause_s), &mut rng);
         let processing_s = needed_s.min(endpoint.timeout_s);
         ends.push(Reverse((at_s + start_s + processing_s).to_bits()));
         outcome.most_instances = outcome.most_instances.max(ends.len());

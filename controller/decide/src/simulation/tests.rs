@@ -206,11 +206,7 @@ fn step(policy: Policy, start_s: f64) -> Outcome {
 
 #[test]
 fn tracking_follows_the_load_and_pays_for_its_tail() {
-    let rule = SageMakerTracking {
-        target_rate: 1.5,
-        scale_out_cooldown_s: 300.0,
-        scale_in_cooldown_s: 300.0,
-    };
+    let rule = SageMakerTracking { target_rate: 1.5, scale_in_cooldown_s: 300.0 };
     let found = step(Policy::SageMaker(rule), 240.0);
     let [before, during, _, after] = found.hours[..] else { panic!("4 hours") };
     assert!((before.paid_s / 3600.0 - 1.0).abs() < 0.01);
@@ -250,11 +246,7 @@ fn an_autoscaler_at_zero_is_woken_by_a_request() {
 
 #[test]
 fn requests_fail_until_a_sagemaker_fleet_has_its_first_instance() {
-    let rule = SageMakerTracking {
-        target_rate: 5.0,
-        scale_out_cooldown_s: 300.0,
-        scale_in_cooldown_s: 300.0,
-    };
+    let rule = SageMakerTracking { target_rate: 5.0, scale_in_cooldown_s: 300.0 };
     let sleeping = Fleet {
         routing: Routing::LeastOutstanding,
         min_instances: 0,
