@@ -206,6 +206,7 @@ class Fleet:
         self.paid_s = self.busy_s = self.tail_s = 0.0
         self.hours = [[0, 0, 0.0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
         self.backlog = deque()
+        self.has_changed = True
 
     def at(self, time, what, *of):
         self.number += 1
@@ -240,6 +241,7 @@ class Fleet:
         running = now + self.set["provisioning_s"]
         instance = Instance(running, running + self.set["load_s"])
         self.instances.append(instance)
+        self.has_changed = True
         self.at(instance.ready_at, self.became_ready, instance)
 
     def became_ready(self, now, instance):
@@ -261,7 +263,7 @@ class Fleet:
         """Two minutes of notice without new requests, and a replacement at once."""
         if instance.leaving:
             return
-        instance.leaving = True
+        instance.leaving = self.has_changed = True
         if not instance.queue and not instance.batch:
             self.instances.remove(instance)
             self.pay(instance, now)
@@ -277,13 +279,24 @@ class Fleet:
             self.pay(instance, now)
 
     def ready(self, now):
-        return [one for one in self.instances if one.ready_at <= now and not one.leaving]
+        self.look(now)
+        return self.those_ready
+
+    def look(self, now):
+        """Finds the instances that are ready and those that start, unless nothing has changed."""
+        if not self.has_changed and now < self.next_ready_at:
+            return
+        present = [one for one in self.instances if not one.leaving]
+        self.those_ready = [one for one in present if one.ready_at <= now]
+        self.next_ready_at = min((one.ready_at for one in present if one.ready_at > now), default=math.inf)
+        self.has_changed = False
 
     def arrive(self, now):
         self.counted += 1
         hour = min(int(now / 3600), len(self.hours) - 1)
         self.hours[hour][0] += 1
-        self.during_start += any(one.ready_at > now and not one.leaving for one in self.instances)
+        self.look(now)
+        self.during_start += self.next_ready_at < math.inf
         outstanding = lambda one: len(one.queue) + one.batch
         chosen = min(self.base, key=outstanding, default=None)
         if chosen is None or outstanding(chosen) >= self.set["base"]["spill_at"]:
@@ -380,7 +393,7 @@ class Fleet:
         self.most = max(self.most, len(self.instances))
         # The youngest leave first; those that have not started are cancelled.
         for instance in sorted(present, key=lambda one: one.ready_at)[wanted:]:
-            instance.leaving = True
+            instance.leaving = self.has_changed = True
             if not instance.queue and not instance.batch:
                 self.instances.remove(instance)
                 self.pay(instance, max(now, instance.paid_from))
