@@ -13,16 +13,19 @@ pub use settings::{Error as SettingsError, Settings};
 use chrono::{DateTime, Utc};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use model::panic::contain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 
-/// Steps of a rendering. A step creates at most 64 bytes, so this also limits memory. Templates of
-/// large models take some thousands for two messages.
+/// Steps of a rendering. A step creates at most [`BYTES_OF_STEP`], so this also limits memory.
+/// Templates of large models take some thousands for two messages.
 const FUEL: u64 = 2_000_000;
+const BYTES_OF_STEP: u64 = 64;
+/// In bytes, of UTF-8.
+const LONGEST_CHAR: u64 = 4;
 /// Calls of macros within each other.
 const MAX_DEPTH: usize = 100;
 /// As much as tokenizers take.
@@ -132,7 +135,7 @@ fn environment(now: DateTime<Utc>) -> Environment<'static> {
     environment.set_syntax(syntax.expect("the delimiters are the default ones"));
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(unknown_method_callback);
+    environment.set_unknown_method_callback(method);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(MAX_DEPTH);
     // Messages of errors are for users; the template itself is not shown.
@@ -157,6 +160,28 @@ fn environment(now: DateTime<Utc>) -> Environment<'static> {
         }
     });
     environment
+}
+
+/// Python's methods. minijinja charges what they create, that of `str.format` only once it exists.
+fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, minijinja::Error> {
+    if let ("format", Some(format)) = (name, value.as_str()) {
+        state.consume_fuel(numbers(format).saturating_mul(LONGEST_CHAR) / BYTES_OF_STEP)?;
+    }
+    unknown_method_callback(state, value, name, arguments)
+}
+
+/// The sum of the numbers in a format: at least that of its widths and precisions.
+fn numbers(format: &str) -> u64 {
+    format
+        .split(|character: char| !character.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .map(|digits| digits.parse().unwrap_or(u64::MAX))
+        .fold(0, u64::saturating_add)
 }
 
 /// Marks an error that the template raised.
@@ -281,6 +306,14 @@ mod tests {
         let doubled = "{% set a = a ~ a %}".repeat(40);
         let large = format!("{{% set a = messages[0].content %}}{doubled}");
         assert!(failure(&large).contains("ran out of fuel"), "{}", failure(&large));
+        for wide in
+            ["{:>900000000}", "{:.900000000}", "{:{>900000000}", "{:9999999999999999999999}"]
+        {
+            let wide = format!("{{{{ '{wide}'.format('a') }}}}");
+            assert!(failure(&wide).contains("ran out of fuel"), "{}", failure(&wide));
+        }
+        let narrow = compile("{{ '{:>4}|{:.2f}'.format('a', 1.5) }}").unwrap();
+        assert_eq!(narrow.render(&CHAT).unwrap(), "   a|1.50");
         let long = "{% for a in range(9999) %}{{ '0123456789' * 20 }}{% endfor %}";
         assert_eq!(failure(long), "chat_template.jinja: the prompt has more than 1048576 bytes");
     }
