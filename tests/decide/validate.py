@@ -24,7 +24,7 @@ from pathlib import Path
 PATTERNS = ("steady", "bursty", "daily")
 # Mean load of each process; the day's peak is 1.8 times its mean.
 LOADS = {"steady": 0.6, "bursty": 0.4, "daily": 0.45}
-# Of each answer. A short request would take no longer than what the client and nginx do for it on the same cores.
+# Of each answer. Of short requests, the client and nginx, which run on the same cores, would be a large part.
 NEW_TOKENS = 128
 QUEUE = 256
 # Of the agent whose batch times are measured.

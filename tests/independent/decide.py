@@ -658,8 +658,9 @@ class ServerlessOption(Option):
                 continue
             pause_s = 0.0
             if idle:
-                sandboxes.remove(max(idle))
-                pause_s = now - max(idle)
+                last = max(idle)
+                sandboxes.remove(last)
+                pause_s = now - last
             else:
                 cold += 1
             wait = 0.0 if idle else self.cold_s

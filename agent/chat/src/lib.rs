@@ -23,6 +23,7 @@ use std::io;
 /// Steps of a rendering. A step creates at most [`BYTES_OF_STEP`], so this also limits memory.
 /// Templates of large models take some thousands for two messages.
 const FUEL: u64 = 2_000_000;
+/// For which minijinja charges a step.
 const BYTES_OF_STEP: u64 = 64;
 /// In bytes, of UTF-8.
 const LONGEST_CHAR: u64 = 4;
@@ -162,7 +163,8 @@ fn environment(now: DateTime<Utc>) -> Environment<'static> {
     environment
 }
 
-/// Python's methods. minijinja charges what they create, that of `str.format` only once it exists.
+/// Python's methods. minijinja charges for the result of `str.format` only once it exists, so its widths are charged
+/// before.
 fn method(
     state: &mut State,
     value: &Value,

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p decide --bench simulation`; the limits are 20 s and 2 s on one core.
 
-use decide::simulation::{Batching, Fleet, Policy, Routing, StartUp, WithoutInstance, simulate};
+use decide::simulation::{Batching, Fleet, simulate};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use rand::RngExt;
@@ -16,21 +16,8 @@ fn main() {
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn requests(bencher: Bencher<'_, '_>) {
     let count: u32 = 10_000_000;
-    let fleet = Fleet {
-        batching: Batching { max_size: 8, max_delay_s: 0.0 },
-        routing: Routing::LeastOutstanding,
-        max_queue: 256,
-        min_instances: 8,
-        max_instances: 8,
-        first_instances: 8,
-        start_up: StartUp { provisioning_s: 240.0, load_s: 10.0 },
-        policy: Policy::Fixed(8),
-        without_instance: WithoutInstance::Wait,
-        base: None,
-        spot: None,
-        limit_s: 1.0,
-        span_s: 1e9,
-    };
+    let batching = Batching { max_size: 8, max_delay_s: 0.0 };
+    let fleet = Fleet { max_queue: 256, limit_s: 1.0, ..Fleet::fixed(8, batching) };
     let batch_time = |size: usize, rng: &mut ChaCha8Rng| {
         let unit: f64 = rng.random();
         0.05 + 0.02 * size as f64 * unit

@@ -192,9 +192,7 @@ fn by_run(times: &[Measured]) -> Vec<Vec<Timed>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simulation::{
-        Batch, BatchTime, Batching, Fleet, Policy, Routing, StartUp, WithoutInstance, simulate,
-    };
+    use super::super::simulation::{Batch, BatchTime, Batching, Fleet, simulate};
     use super::*;
     use rand::SeedableRng;
     use std::cell::RefCell;
@@ -229,29 +227,14 @@ mod tests {
         // Known batch times, as the simulation forms the batches.
         let arrivals: Vec<f64> = traffic::Arrivals::poisson(vec![40.0], 60.0, 3).collect();
         let truth = RefCell::new(Vec::new());
-        let log = RefCell::new(Vec::new());
         let time = |size: usize, rng: &mut ChaCha8Rng| {
             let unit: f64 = rng.random();
             let seconds = 0.02 + 0.01 * size as f64 + 0.02 * unit;
             truth.borrow_mut().push((size, seconds));
-            log.borrow_mut().push(size);
             seconds
         };
-        let fleet = Fleet {
-            batching: Batching { max_size: 4, max_delay_s: 0.01 },
-            routing: Routing::LeastOutstanding,
-            max_queue: 1000,
-            min_instances: 1,
-            max_instances: 1,
-            first_instances: 1,
-            start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
-            policy: Policy::Fixed(1),
-            without_instance: WithoutInstance::Wait,
-            base: None,
-            spot: None,
-            limit_s: 1.0,
-            span_s: 60.0,
-        };
+        let batching = Batching { max_size: 4, max_delay_s: 0.01 };
+        let fleet = Fleet { span_s: 60.0, ..Fleet::fixed(1, batching) };
         simulate(arrivals.iter().copied(), &time, &fleet, 4);
         // Replay the same batches to learn when each request ended.
         let ns = |seconds: f64| {

@@ -4,9 +4,7 @@ use super::batch_times::BatchTimes;
 use super::candidate::{Measurements, Offered, OpenCell};
 use super::curve::Curve;
 use super::prediction::Predicted;
-use super::simulation::{
-    Batching, Fleet, Latencies, Policy, Routing, StartUp, WithoutInstance, simulate,
-};
+use super::simulation::{Batching, Fleet, Latencies, simulate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -96,24 +94,9 @@ fn predicted_ms(
     seed: u64,
 ) -> f64 {
     let curve: Curve = times.resampled(&mut ChaCha8Rng::seed_from_u64(seed));
-    let fleet = Fleet {
-        batching: Batching {
-            max_size: cell.rule.max_size,
-            max_delay_s: cell.rule.max_delay_ns as f64 / 1e9,
-        },
-        routing: Routing::LeastOutstanding,
-        max_queue: cell.max_queue as usize,
-        min_instances: 1,
-        max_instances: 1,
-        first_instances: 1,
-        start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
-        policy: Policy::Fixed(1),
-        without_instance: WithoutInstance::Wait,
-        base: None,
-        spot: None,
-        limit_s: f64::INFINITY,
-        span_s: 1e9,
-    };
+    let batching =
+        Batching { max_size: cell.rule.max_size, max_delay_s: cell.rule.max_delay_ns as f64 / 1e9 };
+    let fleet = Fleet { max_queue: cell.max_queue as usize, ..Fleet::fixed(1, batching) };
     let mut all = Latencies::default();
     for run in 0..u64::from(cell.runs) {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(run);

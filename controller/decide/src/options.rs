@@ -6,8 +6,8 @@ use super::prediction::{
     BaseOfChoice, Choice, HOUR_S, HOURS_OF_MONTH, Paid, Setting, Simulations, SizedPolicy, meets,
 };
 use super::simulation::{
-    Base, BatchTimes, Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot,
-    StartUp, WithoutInstance, simulate_types,
+    Base, Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot, StartUp,
+    TimesByType, WithoutInstance, simulate_types,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -170,9 +170,9 @@ impl<'a> Planned<'a> {
     }
 
     /// The batch times as they were measured.
-    fn curves(&self) -> BatchTimes<'_, Curve> {
+    fn curves(&self) -> TimesByType<'_, Curve> {
         let base = self.base.as_ref().map_or(&self.curve, |base| &base.curve);
-        BatchTimes { base, scaled: &self.curve }
+        TimesByType { base, scaled: &self.curve }
     }
 
     fn usd(&self, paid: Paid) -> f64 {
@@ -329,7 +329,7 @@ impl<'a> Planned<'a> {
     fn simulated(
         &self,
         sized: &SizedPolicy,
-        times: BatchTimes<'_, Curve>,
+        times: TimesByType<'_, Curve>,
         factor: f64,
         seed: u64,
     ) -> Outcome {
@@ -349,7 +349,7 @@ impl<'a> Planned<'a> {
                 let scaled = drawn(self.scaled.candidate, 1);
                 let base = self.base.as_ref().map(|base| drawn(base.of.candidate, 2));
                 let base = base.as_ref().unwrap_or(&scaled);
-                self.simulated(&sized, BatchTimes { base, scaled: &scaled }, file.growth, seed)
+                self.simulated(&sized, TimesByType { base, scaled: &scaled }, file.growth, seed)
             })
             .collect();
         let share = sized.share();

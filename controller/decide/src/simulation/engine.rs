@@ -92,7 +92,7 @@ impl Instance {
 
 /// The batch times of a fleet of two types.
 #[derive(Debug)]
-pub struct BatchTimes<'a, B> {
+pub struct TimesByType<'a, B> {
     pub base: &'a B,
     pub scaled: &'a B,
 }
@@ -112,7 +112,7 @@ impl Present {
 
 struct Simulation<'a, B> {
     fleet: &'a Fleet,
-    times: BatchTimes<'a, B>,
+    times: TimesByType<'a, B>,
     rng: ChaCha8Rng,
     events: BinaryHeap<Event>,
     order: u64,
@@ -137,13 +137,13 @@ pub fn simulate<B: BatchTime>(
     fleet: &Fleet,
     seed: u64,
 ) -> Outcome {
-    simulate_types(requests, BatchTimes { base: batch_time, scaled: batch_time }, fleet, seed)
+    simulate_types(requests, TimesByType { base: batch_time, scaled: batch_time }, fleet, seed)
 }
 
 /// Simulates a fleet whose base has batch times of its own.
 pub fn simulate_types<B: BatchTime>(
     requests: impl Iterator<Item = impl Into<Request>>,
-    times: BatchTimes<'_, B>,
+    times: TimesByType<'_, B>,
     fleet: &Fleet,
     seed: u64,
 ) -> Outcome {
@@ -170,7 +170,7 @@ pub fn simulate_types<B: BatchTime>(
 }
 
 impl<'a, B: BatchTime> Simulation<'a, B> {
-    fn new(times: BatchTimes<'a, B>, fleet: &'a Fleet, seed: u64) -> Self {
+    fn new(times: TimesByType<'a, B>, fleet: &'a Fleet, seed: u64) -> Self {
         let hours = hour_of(fleet.span_s.next_down()) + 1;
         let bounds = (fleet.min_instances, fleet.max_instances);
         Self {

@@ -13,7 +13,7 @@ mod serverless;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{BatchTimes, simulate, simulate_types};
+pub use engine::{TimesByType, simulate, simulate_types};
 pub use latencies::Latencies;
 pub use outcome::{Hour, Outcome};
 pub use scaling::{Hpa, Policy, SageMakerTracking};
@@ -140,4 +140,25 @@ pub struct Fleet {
     pub limit_s: f64,
     /// Requests that arrive and hours that are paid after it are not counted.
     pub span_s: f64,
+}
+
+impl Fleet {
+    /// Instances that are ready from the start and whose number stays, with queues, latencies and a time without limits.
+    pub fn fixed(instances: usize, batching: Batching) -> Self {
+        Self {
+            batching,
+            routing: Routing::LeastOutstanding,
+            max_queue: usize::MAX,
+            min_instances: instances,
+            max_instances: instances,
+            first_instances: instances,
+            start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
+            policy: Policy::Fixed(instances),
+            without_instance: WithoutInstance::Wait,
+            base: None,
+            spot: None,
+            limit_s: f64::INFINITY,
+            span_s: 1e9,
+        }
+    }
 }

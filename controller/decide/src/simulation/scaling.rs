@@ -19,9 +19,10 @@ pub enum Policy {
 ///
 /// Application Auto Scaling publishes neither its alarms' thresholds nor its steps as a contract. What is simulated is
 /// what its alarms show: scale out in proportion after 3 minutes above the target, scale in after 15 minutes below
-/// 90 % of it. A cooldown blocks scaling in after scaling in alone: while that of a scale-out lasts, a larger one is
-/// possible, and a smaller one would add nothing. Without a ready instance there is no metric: an alarm on failed requests, evaluated each minute, adds the
-/// first one. The last one is removed after 15 minutes without a request.
+/// 90 % of it. A cooldown delays only a scale-in after another: a scale-out may start during both cooldowns if it is
+/// larger than the last one, and a smaller one would add nothing. Without a ready instance there is no metric: an alarm
+/// on failed requests, evaluated each minute, adds the first one. The last one is removed after 15 minutes without a
+/// request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SageMakerTracking {
     /// Requests per second of one instance.

@@ -12,21 +12,8 @@ fn exponential(mean_s: f64) -> impl Fn(usize, &mut ChaCha8Rng) -> f64 {
 }
 
 fn fleet(instances: usize) -> Fleet {
-    Fleet {
-        batching: Batching { max_size: 1, max_delay_s: 0.0 },
-        routing: Routing::OneQueue,
-        max_queue: usize::MAX,
-        min_instances: instances,
-        max_instances: instances,
-        first_instances: instances,
-        start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
-        policy: Policy::Fixed(instances),
-        without_instance: WithoutInstance::Wait,
-        base: None,
-        spot: None,
-        limit_s: 1.0,
-        span_s: 1e9,
-    }
+    let batching = Batching { max_size: 1, max_delay_s: 0.0 };
+    Fleet { routing: Routing::OneQueue, limit_s: 1.0, ..Fleet::fixed(instances, batching) }
 }
 
 /// Poisson arrivals at `rate` per second.
@@ -319,7 +306,7 @@ fn what_finds_the_base_busy_spills_over_as_erlang_has_it() {
     for (rate, servers, is_exponential) in [(20.0, 2, true), (20.0, 2, false), (60.0, 8, true)] {
         let two = with_base(servers, 1);
         let base = Service { mean_s: 0.1, is_exponential };
-        let times = BatchTimes { base: &base, scaled: &Service { mean_s: 1e-6, ..base } };
+        let times = TimesByType { base: &base, scaled: &Service { mean_s: 1e-6, ..base } };
         let found = simulate_types(poisson(rate, 200_000, 5), times, &two, 6);
         let expected = 1.0 - erlang_b(rate * 0.1, u32::try_from(servers).unwrap());
         assert!((found.base_share() - expected).abs() < 0.006, "{} {expected}", found.base_share());
@@ -338,12 +325,12 @@ fn the_second_type_is_the_queue_of_the_overflow() {
     let expected_s = (1.0 - spilled) / fast + spilled / (slow * (1.0 - root));
     let base = Service { mean_s: 1.0 / fast, is_exponential: true };
     let scaled = Service { mean_s: 1.0 / slow, is_exponential: true };
-    let times = BatchTimes { base: &base, scaled: &scaled };
+    let times = TimesByType { base: &base, scaled: &scaled };
     let found = simulate_types(poisson(rate, 400_000, 3), times, &with_base(1, 1), 4);
     let found_s = found.latencies.mean_s().unwrap();
     assert!((found_s / expected_s - 1.0).abs() < 0.02, "{found_s} s, expected {expected_s} s");
     // Two types with the same times and a base that takes everything are one queue.
-    let times = BatchTimes { base: &base, scaled: &scaled };
+    let times = TimesByType { base: &base, scaled: &scaled };
     let all = simulate_types(poisson(7.0, 400_000, 3), times, &with_base(1, usize::MAX), 4);
     assert!((all.base_share() - 1.0).abs() < 1e-12);
     assert!((all.latencies.mean_s().unwrap() * 3.0 - 1.0).abs() < 0.03);
